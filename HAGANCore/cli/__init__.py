@@ -1,0 +1,92 @@
+"""The ``hagan`` command. One thin file per command; the work is done by the engine."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+from ..errors import Cancelled, HaganError
+from .console import Console
+
+COMMANDS = {
+    "demo": "show the whole chain on one scan: generate, encode, map back, measure",
+    "generate": "make synthetic volumes from a model file",
+    "encode": "find the latent of a scan and lay its reconstruction over it",
+    "segment": "outline lungs and bones and measure them in millilitres",
+    "phantom": "make thorax phantoms with known anatomy",
+    "preprocess": "turn a folder of scans into a cohort for training",
+    "train": "train a model on a cohort",
+    "model": "inspect, list, verify, download, import or make model files",
+}
+"""Command name: one line of help. The command lives in the module of the same name, which has
+``add_arguments(parser)`` and ``run(args, console) -> dict`` (the document of ``--json``)."""
+
+
+def build_parser(chosen: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """Return the parser; only the ``chosen`` commands are imported and get their options."""
+    parser = argparse.ArgumentParser(
+        prog="hagan",
+        description="Hierarchical amortized GANs for 3D medical volumes. Nothing is sent anywhere. "
+        "Synthetic volumes are not for diagnosis.",
+        epilog="Example: hagan generate --model demo --seed 1 --out synthetic.nii.gz",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter, description=text
+        )
+        if name in chosen:
+            module = importlib.import_module(f"{__name__}.{name}")
+            module.add_arguments(command)
+            add_common_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command has."""
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document on stdout and nothing else"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _raise_cancelled(signum: int, frame: FrameType | None) -> None:
+    raise Cancelled("Stopped.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``hagan``; returns the exit code: 0 done, 1 an error said in one line, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser(arguments[:1]).parse_args(arguments)
+    console = Console(json_only=args.json)
+    signal.signal(signal.SIGTERM, _raise_cancelled)
+    try:
+        console.document(args.run(args, console))
+        return 0
+    except BrokenPipeError:  # `hagan … | head`: the reader has left; keep the interpreter's flush quiet too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f"hagan {args.command}: {describe(error)}", file=sys.stderr)
+        return 1
+
+
+def describe(error: BaseException) -> str:
+    """Return one line that a person can act on."""
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped."
+    if isinstance(error, HaganError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(str(error).split())
+    return f"unexpected {type(error).__name__}: {text} (run again with --debug for the traceback)"

@@ -1,0 +1,15 @@
+"""The two exceptions a caller meets: something to put right, and a stop that was asked for."""
+
+from __future__ import annotations
+
+
+class HaganError(Exception):
+    """A problem the user can act on.
+
+    The message is one line for a person: what happened, the value found, what to do next.
+    The command line prints it without a traceback, the GUI shows it in a message box.
+    """
+
+
+class Cancelled(HaganError):
+    """The work was stopped because the user asked for it. Nothing half-written is left."""

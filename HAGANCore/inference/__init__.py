@@ -1,0 +1,1 @@
+"""Generate, encode, refine; slab streaming; the plan for device and memory."""

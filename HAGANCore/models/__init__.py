@@ -1,0 +1,1 @@
+"""Model files: the format, the registry, the import of published checkpoints."""

@@ -1,0 +1,1 @@
+"""Lungs and bones, and their volumes in millilitres."""

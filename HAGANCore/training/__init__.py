@@ -1,0 +1,1 @@
+"""Training: configuration, phases, losses, checkpoints, data, logging."""

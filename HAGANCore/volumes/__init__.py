@@ -1,0 +1,1 @@
+"""Volumes: array and geometry, files, preprocessing and its inverse, thorax phantoms."""
