@@ -1,0 +1,108 @@
+"""The numbers that define the four networks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from ..errors import HaganError
+
+SIZES = (32, 64, 128, 256, 512)
+SLABS = 8
+"""A slab is 1/8 of a volume, and the encoder sees a volume as 8 slabs (paper, section III-B)."""
+NORMALISATIONS = ("slab-consistent", "group")
+Normalisation = Literal["slab-consistent", "group"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture:
+    """Sizes and widths of generator, discriminator, encoder and ground encoder.
+
+    The defaults are the published networks (Sun et al., IEEE JBHI 2022, section IV-B).
+
+    Raises:
+        HaganError: a number is out of its range; the message names it.
+    """
+
+    size: int
+    """Edge R of the cubic volume in voxels: 32, 64, 128, 256 or 512."""
+    latent: int = 1024
+    """Length of the latent z."""
+    classes: int = 0
+    """Number of classes; 0 is an unconditional model."""
+    generator_width: int = 32
+    """Channels of G^H. G^A goes 16, 16, 8, 4, 2 times as wide; E^H ends at twice the width."""
+    discriminator_width: int = 512
+    """Channels of the widest layer of D^H; D^L ends at half of it."""
+    ground_encoder_width: int = 256
+    """Channels of the widest layer of E^G."""
+    normalisation: Normalisation = "slab-consistent"
+    """How G^H normalises. ``group`` is GroupNorm, as published: its statistics are those of a slab in
+    training and of the whole volume afterwards. ``slab-consistent`` normalises each voxel over its
+    channels, and a slab is cut with the neighbours its convolutions reach, so that a slab in training
+    is exactly that part of the whole volume."""
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise HaganError(f"The volume size must be one of {SIZES}; found {self.size!r}.")
+        if self.normalisation not in NORMALISATIONS:
+            raise HaganError(
+                f"The normalisation must be one of {NORMALISATIONS}; found {self.normalisation!r}."
+            )
+        limits = {
+            "latent": (1, 65536, 1),
+            "classes": (0, 1024, 1),
+            "generator_width": (4, 256, 2),
+            "discriminator_width": (64, 4096, 64),
+            "ground_encoder_width": (16, 4096, 16),
+        }
+        for name, (low, high, step) in limits.items():
+            value = getattr(self, name)
+            if (
+                not isinstance(value, int)
+                or isinstance(value, bool)
+                or not low <= value <= high
+                or value % step
+            ):
+                raise HaganError(
+                    f"'{name}' must be a whole number from {low} to {high}, divisible by {step}; "
+                    f"found {value!r}."
+                )
+
+    @property
+    def low_size(self) -> int:
+        """Edge of the low-resolution volume and of the common features: R / 4."""
+        return self.size // 4
+
+    @property
+    def slab_depth(self) -> int:
+        """Slices of a slab: R / 8."""
+        return self.size // SLABS
+
+    @property
+    def slab_features(self) -> int:
+        """Slices of a slab on the grid of the common features: R / 32."""
+        return self.low_size // SLABS
+
+    @property
+    def common_width(self) -> int:
+        """Channels of the common features, which E^H produces too."""
+        return 2 * self.generator_width
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as they stand in a model file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Architecture:
+        """Read the numbers from a model file; unknown or missing names are errors."""
+        if not isinstance(values, dict):
+            raise HaganError(f"The architecture must be a JSON object; found {type(values).__name__}.")
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise HaganError(
+                f"The architecture has unknown entries {unknown}; this version knows {sorted(known)}."
+            )
+        if "size" not in values:
+            raise HaganError("The architecture has no 'size'.")
+        return cls(**values)
