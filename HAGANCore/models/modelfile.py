@@ -1,0 +1,364 @@
+"""The model file: all weights of a model and what is known of it, in one safetensors file.
+
+Tensors are ``generator.*``, ``encoder.*``, ``ground_encoder.*``, ``discriminator.*`` (the networks' own
+names behind the prefix) and ``directions.*``; the metadata entry ``hagan`` is the JSON document of
+:class:`~HAGANCore.models.description.ModelDescription`.
+
+The content decides what a file is, never its extension. Nothing is unpickled: a PyTorch checkpoint is
+refused under any name, with a hint at ``hagan model import``. Shapes and types of all tensors are compared
+with the networks that the document describes before any memory is taken for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..files import written_whole
+from ..networks import Architecture, Discriminator, Encoder, Generator, GroundEncoder
+from .description import ModelDescription
+from .errors import ModelFileError
+from .registry import resolve_model
+
+__all__ = [
+    "NETWORKS",
+    "ModelDescription",
+    "ModelFile",
+    "ModelFileError",
+    "count_parameters",
+    "read_description",
+    "read_model",
+    "resolve_model",
+    "write_model",
+]
+
+NETWORKS: dict[str, Callable[[Architecture], nn.Module]] = {
+    "generator": Generator,
+    "encoder": Encoder,
+    "ground_encoder": GroundEncoder,
+    "discriminator": Discriminator,
+}
+"""Prefix in the file: the network it belongs to. Only the generator must be there."""
+
+MAX_HEADER_BYTES = 8 << 20
+MAX_FILE_BYTES = 16 << 30
+MAX_DIRECTION_BYTES = 64 << 20
+_METADATA_KEY = "hagan"
+_DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
+_UNPICKLING_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b")
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model file that has been checked. Networks are built when asked for, from the file."""
+
+    path: Path
+    description: ModelDescription
+    sha256: str
+    """Hash of the whole file: what provenance refers to."""
+    bytes: int
+    stored: tuple[str, ...]
+    """Names of the networks in the file."""
+    directions: dict[str, Tensor]
+    """Tensors of the latent directions, float32, by name without the prefix ``directions.``."""
+    modified_ns: int
+    """When the file was last changed, to notice that it is another one when a network is built."""
+
+    def generator(self) -> Generator:
+        """Return G in float32, evaluation mode, without gradients.
+
+        Raises:
+            ModelFileError: a weight is not finite, or the file has changed; so for all four networks.
+        """
+        generator = self._network("generator", Generator)
+        assert generator is not None  # read_model refuses files without one
+        return generator
+
+    def encoder(self) -> Encoder | None:
+        """Return E^H, or None where the file has none."""
+        return self._network("encoder", Encoder)
+
+    def ground_encoder(self) -> GroundEncoder | None:
+        """Return E^G, or None where the file has none."""
+        return self._network("ground_encoder", GroundEncoder)
+
+    def discriminator(self) -> Discriminator | None:
+        """Return D, or None where the file has none."""
+        return self._network("discriminator", Discriminator)
+
+    def _network(self, name: str, kind: Callable[[Architecture], _Network]) -> _Network | None:
+        if name not in self.stored:
+            return None
+        state = self._tensors(name)
+        with torch.device("meta"):
+            network = kind(self.description.architecture)
+        network.load_state_dict(state, assign=True)
+        return network.eval().requires_grad_(False)
+
+    def _tensors(self, prefix: str) -> dict[str, Tensor]:
+        with _opened(self.path) as file:
+            status = self.path.stat()
+            if (status.st_size, status.st_mtime_ns) != (self.bytes, self.modified_ns):
+                raise ModelFileError(f"'{self.path}' has changed since it was opened; load the model again.")
+            return _load(file, prefix)
+
+
+def read_description(path: Path | str) -> ModelDescription:
+    """Return what a model file says of itself; only its header is read.
+
+    Raises:
+        ModelFileError: it is not a model file.
+    """
+    with _opened(Path(path)) as file:
+        return _description(file)
+
+
+def read_model(path: Path | str) -> ModelFile:
+    """Check a model file, compute its hash and return it ready to build networks from.
+
+    Raises:
+        ModelFileError: it is not a model file, is damaged, or its tensors are not those that its
+            description needs.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        status = path.stat()
+        description = _description(file)
+        stored = _check_tensors(file, description)
+        directions = _load(file, "directions")
+        sha256 = sha256_of(path)
+    return ModelFile(
+        path=path,
+        description=description,
+        sha256=sha256,
+        bytes=status.st_size,
+        stored=stored,
+        directions=directions,
+        modified_ns=status.st_mtime_ns,
+    )
+
+
+def write_model(
+    path: Path | str,
+    description: ModelDescription,
+    *,
+    generator: nn.Module | Mapping[str, Tensor],
+    encoder: nn.Module | Mapping[str, Tensor] | None = None,
+    ground_encoder: nn.Module | Mapping[str, Tensor] | None = None,
+    discriminator: nn.Module | Mapping[str, Tensor] | None = None,
+    directions: Mapping[str, Tensor] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Write a model file; it is whole and on the disk when this returns, or not there at all.
+
+    Args:
+        path: where to; parent folders are made.
+        description: checked against the networks.
+        generator: G or its state dict, on any device.
+        encoder: E^H, likewise.
+        ground_encoder: E^G, likewise.
+        discriminator: D, likewise; only needed to go on training.
+        directions: tensors by direction name (or ``NAME.PART``); always stored in float32.
+        dtype: ``float32``, or ``float16`` or ``bfloat16`` for half the bytes.
+
+    Raises:
+        ModelFileError: tensors that do not fit the description, or that are not finite in ``dtype``.
+    """
+    networks = {
+        "generator": generator,
+        "encoder": encoder,
+        "ground_encoder": ground_encoder,
+        "discriminator": discriminator,
+    }
+    tensors: dict[str, Tensor] = {}
+    for prefix, network in networks.items():
+        if network is not None:
+            state = network.state_dict() if isinstance(network, nn.Module) else network
+            tensors |= {f"{prefix}.{name}": _storable(value, dtype) for name, value in state.items()}
+    for name, value in (directions or {}).items():
+        tensors[f"directions.{name}"] = _storable(value, torch.float32)
+    _check_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()}, description)
+    for name, tensor in tensors.items():
+        _check_finite(name, tensor)
+    document = description.to_json()
+    with written_whole(path) as temporary:
+        save_file(tensors, temporary, metadata={_METADATA_KEY: document})
+        _flush_to_disk(temporary)
+    return Path(path)
+
+
+def count_parameters(architecture: Architecture) -> dict[str, int]:
+    """Return the number of parameters of each network and their ``total``; allocates nothing."""
+    counts = {}
+    for name, kind in NETWORKS.items():
+        with torch.device("meta"):
+            counts[name] = sum(parameter.numel() for parameter in kind(architecture).parameters())
+    return counts | {"total": sum(counts.values())}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Yield the open safetensors file; every way in which it can be wrong becomes a ModelFileError."""
+    try:
+        _check_container(path)
+        with safe_open(path, framework="pt", device="cpu") as file:
+            yield file
+    except SafetensorError as error:
+        raise ModelFileError(
+            f"'{path}' is truncated or damaged (safetensors: {error}); get the file again."
+        ) from None
+    except OSError as error:
+        raise ModelFileError(f"The model file '{path}' cannot be read: {error.strerror or error}.") from None
+    except ModelFileError as error:
+        raise (
+            error if str(path) in str(error) else ModelFileError(f"Model file '{path}': {error}")
+        ) from None
+
+
+def _check_container(path: Path) -> None:
+    """Refuse what is no safetensors file from its first bytes and its length alone."""
+    if not path.exists():
+        raise ModelFileError(f"There is no model file '{path}'.")
+    if not path.is_file():
+        raise ModelFileError(f"'{path}' is not a file but a {'folder' if path.is_dir() else 'device'}.")
+    length = path.stat().st_size
+    if length == 0:
+        raise ModelFileError(f"'{path}' is empty; get the file again.")
+    if length > MAX_FILE_BYTES:
+        raise ModelFileError(
+            f"'{path}' has {length:,} bytes; no model file is larger than {MAX_FILE_BYTES:,}."
+        )
+    with path.open("rb") as file:
+        start = file.read(9)
+    header = int.from_bytes(start[:8], "little")
+    if start[8:] == b"{" and header <= MAX_HEADER_BYTES:
+        if 8 + header > length:
+            raise ModelFileError(
+                f"'{path}' is truncated: its header needs {8 + header:,} bytes, it has {length:,}; "
+                "get the file again."
+            )
+        return
+    if start.startswith(_UNPICKLING_STARTS):
+        raise ModelFileError(
+            f"'{path}' is a PyTorch checkpoint or another archive that would be unpickled, which can run "
+            "foreign code; it is refused under any name. Convert a published checkpoint with "
+            "'hagan model import'."
+        )
+    if start[8:] == b"{":
+        raise ModelFileError(
+            f"'{path}' announces a header of {header:,} bytes; at most {MAX_HEADER_BYTES:,} are read."
+        )
+    raise ModelFileError(
+        f"'{path}' is not a model file (safetensors); see 'hagan model list' for models and how to get them."
+    )
+
+
+def _description(file: Any) -> ModelDescription:
+    text = (file.metadata() or {}).get(_METADATA_KEY)
+    if text is None:
+        raise ModelFileError(
+            f"It is a safetensors file without the entry '{_METADATA_KEY}' in its metadata, "
+            "so not a model of HAGANCore."
+        )
+    return ModelDescription.from_json(text)
+
+
+def _check_tensors(file: Any, description: ModelDescription) -> tuple[str, ...]:
+    """Compare the tensors with the description and return the names of the networks stored."""
+    shapes = {}
+    for name in file.keys():  # noqa: SIM118 (not a mapping)
+        tensor = file.get_slice(name)
+        if tensor.get_dtype() not in _DTYPES:
+            raise ModelFileError(
+                f"Tensor {name!r} has the type {tensor.get_dtype()}; must be one of {', '.join(_DTYPES)}."
+            )
+        shapes[name] = tuple(tensor.get_shape())
+    return _check_shapes(shapes, description)
+
+
+def _check_shapes(shapes: dict[str, tuple[int, ...]], description: ModelDescription) -> tuple[str, ...]:
+    left = dict(shapes)
+    stored = []
+    for prefix, kind in NETWORKS.items():
+        if not any(name.startswith(f"{prefix}.") for name in shapes):
+            continue
+        with torch.device("meta"):
+            expected = kind(description.architecture).state_dict()
+        for name, tensor in expected.items():
+            found = left.pop(f"{prefix}.{name}", None)
+            if found is None:
+                raise ModelFileError(f"The tensor '{prefix}.{name}' is missing.")
+            if found != tuple(tensor.shape):
+                raise ModelFileError(
+                    f"Tensor '{prefix}.{name}' has shape {found}; its architecture needs "
+                    f"{tuple(tensor.shape)}."
+                )
+        stored.append(prefix)
+    if "generator" not in stored:
+        raise ModelFileError("It holds no generator.")
+    _check_directions(left, description)
+    return tuple(stored)
+
+
+def _check_directions(shapes: dict[str, tuple[int, ...]], description: ModelDescription) -> None:
+    """Check what is left when the networks' tensors are taken away."""
+    named = {direction["name"] for direction in description.directions}
+    size = 0
+    for name, shape in shapes.items():
+        prefix, _, rest = name.partition(".")
+        if prefix != "directions" or rest.partition(".")[0] not in named:
+            raise ModelFileError(f"It holds the unknown tensor {name!r}.")
+        size += 4 * torch.Size(shape).numel()
+    if size > MAX_DIRECTION_BYTES:
+        raise ModelFileError(f"Its directions need {size:,} bytes; at most {MAX_DIRECTION_BYTES:,} are read.")
+
+
+def _load(file: Any, prefix: str) -> dict[str, Tensor]:
+    """Return copies of the tensors behind a prefix in float32: nothing refers to the file afterwards."""
+    tensors = {}
+    for name in file.keys():  # noqa: SIM118 (not a mapping)
+        if name.startswith(f"{prefix}."):
+            tensor = file.get_tensor(name).to(torch.float32, copy=True)
+            _check_finite(name, tensor)
+            tensors[name.removeprefix(f"{prefix}.")] = tensor
+    return tensors
+
+
+def _check_finite(name: str, tensor: Tensor) -> None:
+    wrong = tensor.numel() - int(torch.isfinite(tensor).sum())
+    if wrong:
+        raise ModelFileError(
+            f"Tensor {name!r} has {wrong:,} of {tensor.numel():,} values that are not finite; "
+            "its training went wrong or the file is damaged."
+        )
+
+
+def _storable(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    if not tensor.is_floating_point():
+        raise ModelFileError(f"A model file holds floating-point tensors; found {tensor.dtype}.")
+    return tensor.detach().to("cpu", dtype).clone(memory_format=torch.contiguous_format)
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
