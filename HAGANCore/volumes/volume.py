@@ -67,3 +67,9 @@ class Volume:
     def with_array(self, array: np.ndarray, **meta: object) -> Volume:
         """Return a volume on the same grid with another array; ``meta`` is added to what is known."""
         return replace(self, array=array, meta={**self.meta, **meta})
+
+
+def nearest_rotation(axes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the orthonormal matrix nearest to ``axes`` (3, 3): takes away what rounding has added."""
+    left, _, right = np.linalg.svd(axes)
+    return left @ right

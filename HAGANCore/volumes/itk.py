@@ -1,0 +1,129 @@
+"""SimpleITK images, NRRD and MetaImage files."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from ..errors import HaganError
+from .provenance import HEADER_KEY, from_header_text, meta_from_document, to_header_text
+from .volume import Geometry, Volume, nearest_rotation
+
+_stderr_lock = threading.Lock()
+
+
+def to_itk(volume: Volume, array: npt.NDArray | None = None) -> sitk.Image:
+    """Return the volume, or another ``array`` on its grid, as a SimpleITK image."""
+    array = volume.array if array is None else array
+    image = sitk.GetImageFromArray(array.astype(np.uint8) if array.dtype == np.bool_ else array)
+    image.SetSpacing(volume.geometry.spacing)
+    image.SetOrigin(volume.geometry.origin)
+    image.SetDirection(volume.geometry.direction)
+    return image
+
+
+def from_itk(image: sitk.Image, meta: dict[str, Any] | None = None) -> Volume:
+    """Return a SimpleITK image of three dimensions as a volume; the voxels are copied."""
+    direction = nearest_rotation(np.reshape(image.GetDirection(), (3, 3)))
+    x, y, z = image.GetSize()
+    geometry = Geometry(
+        shape=(z, y, x),
+        spacing=image.GetSpacing(),
+        origin=image.GetOrigin(),
+        direction=tuple(float(value) for value in direction.ravel()),
+    )
+    return Volume(sitk.GetArrayFromImage(image), geometry, meta or {})
+
+
+def read_itk(path: Path) -> Volume:
+    """Read NRRD or MetaImage.
+
+    Raises:
+        HaganError: truncated, damaged, not 3D, or colour.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with quiet_libraries():
+            reader.ReadImageInformation()
+            _check_kind(path, reader)
+            image = reader.Execute()
+    except RuntimeError as error:
+        raise HaganError(
+            f"'{path}' cannot be read as {path.suffix[1:].upper()}: it is truncated, damaged or another kind "
+            f"of file ({_last_words(error)}). Copy or export it again."
+        ) from None
+    size = image.GetSize()
+    image = image if len(size) == 3 else image[(slice(None),) * 3 + (0,) * (len(size) - 3)]
+    meta: dict[str, Any] = {"source": str(path)}
+    if image.HasMetaDataKey(HEADER_KEY) or HEADER_KEY in reader.GetMetaDataKeys():
+        meta.update(meta_from_document(from_header_text(reader.GetMetaData(HEADER_KEY))))
+    return from_itk(image, meta)
+
+
+def write_itk(volume: Volume, array: npt.NDArray, document: dict[str, Any] | None, path: Path) -> None:
+    """Write ``array`` on the volume's grid as NRRD or MetaImage, compressed, with its provenance.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    image = to_itk(volume, array)
+    if document is not None:
+        image.SetMetaData(HEADER_KEY, to_header_text(document))
+    try:
+        with quiet_libraries():
+            sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        raise OSError(None, _last_words(error)) from None
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep C++ libraries from writing on the terminal: their news reaches the user as one clear line.
+
+    MetaIO writes straight to file descriptor 2, whatever SimpleITK is told.
+    """
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    with _stderr_lock:
+        try:
+            sys.stderr.flush()
+            saved = os.dup(2)
+        except (OSError, AttributeError, ValueError):  # no terminal at all: a windowed program
+            yield
+            return
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _check_kind(path: Path, reader: sitk.ImageFileReader) -> None:
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    if len(size) < 3 or any(length > 1 for length in size[3:]):
+        raise HaganError(
+            f"'{path}' has {len(size)} dimensions ({' × '.join(map(str, size))}); one 3D volume is needed. "
+            "Split a series of volumes and give one of them."
+        )
+    if components > 1:
+        raise HaganError(
+            f"'{path}' has {components} values in each voxel (colour, or several volumes in one file); only "
+            "one number per voxel can be used. Export the scan in Hounsfield units or grey values."
+        )
+
+
+def _last_words(error: Exception) -> str:
+    """Return the end of ITK's message: what went wrong, without places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].split("ERROR: ")[-1][:160] if lines else type(error).__name__

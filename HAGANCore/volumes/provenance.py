@@ -1,0 +1,114 @@
+"""Provenance: what a file says of itself, inside its header and in ``NAME.json`` beside it.
+
+Every synthetic volume says that it is one, with all that is needed to make it again. The header's copy
+stays with a file that is moved or renamed; the side-car can be read without any imaging software.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..files import written_whole
+
+FORMAT = "hagan-provenance"
+HEADER_KEY = "hagan_provenance"
+"""Name of the field that holds the document in headers with named fields (NRRD, MHA)."""
+SYNTHETIC_NOTICE = "SYNTHETIC volume made by HAGANCore. Not a patient. Not for diagnosis."
+
+_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh")
+
+
+def provenance_document(meta: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a volume with this ``meta`` has to say of its origin, or None where there is nothing."""
+    synthetic = bool(meta.get("synthetic"))
+    facts = meta.get("provenance")
+    if not synthetic and not facts:
+        return None
+    document: dict[str, Any] = {"format": FORMAT, "version": 1, "synthetic": synthetic}
+    if synthetic:
+        document["notice"] = SYNTHETIC_NOTICE
+    if meta.get("unit"):
+        document["unit"] = meta["unit"]
+    document["provenance"] = facts or {}
+    return document
+
+
+def meta_from_document(document: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the ``meta`` entries that :func:`provenance_document` was made from."""
+    if document is None:
+        return {}
+    meta: dict[str, Any] = {}
+    if document.get("synthetic"):
+        meta["synthetic"] = True
+    if document.get("unit"):
+        meta["unit"] = document["unit"]
+    if document.get("provenance"):
+        meta["provenance"] = document["provenance"]
+    return meta
+
+
+def to_header_text(document: dict[str, Any]) -> str:
+    """Return the document as one line of plain ASCII, which every header can hold."""
+    return json.dumps(document, ensure_ascii=True, allow_nan=False)
+
+
+def from_header_text(text: str) -> dict[str, Any] | None:
+    """Return the document in a header's text, or None where the text is something else."""
+    try:
+        document = json.loads(text.rstrip("\0 \n"))
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) and document.get("format") == FORMAT else None
+
+
+def sidecar_path(path: Path) -> Path:
+    """Return ``NAME.json`` for ``NAME.nii.gz``, ``NAME.nrrd``, …
+
+    >>> sidecar_path(Path("out/lung.v2.nii.gz")).as_posix()
+    'out/lung.v2.json'
+    """
+    for suffix in _SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return path.with_name(path.name[: -len(suffix)] + ".json")
+    return path.with_suffix(".json")
+
+
+def write_sidecar(path: Path, document: dict[str, Any] | None) -> Path | None:
+    """Write the side-car of the volume file ``path``, or remove one that no longer tells the truth."""
+    sidecar = sidecar_path(path)
+    if document is None:
+        # Only our own: another program's NAME.json (BIDS, dcm2niix) is not ours to delete.
+        if read_sidecar(path) is not None:
+            sidecar.unlink()
+        return None
+    text = json.dumps({**document, "file": path.name}, indent=2, ensure_ascii=False, allow_nan=False)
+    with written_whole(sidecar) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return sidecar
+
+
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """Return the side-car's document for the volume file ``path``; None where it speaks of another file."""
+    try:
+        document = from_header_text(sidecar_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if document is not None and document.get("file") == path.name else None
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions that decide whether a result can be made again to the digit."""
+    found = {"python": platform.python_version()}
+    for package in ("hagan-core", "numpy", "torch", "SimpleITK"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # Slicer brings its own SimpleITK and HAGANCore, without metadata
+            module = sys.modules.get({"hagan-core": "HAGANCore"}.get(package, package))
+            if module is not None and hasattr(module, "__version__"):
+                found[package] = str(module.__version__)
+    return found
