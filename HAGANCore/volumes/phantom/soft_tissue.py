@@ -1,0 +1,166 @@
+"""Skin, fat, muscles and the organs under the diaphragm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .grid import Array, RenderGrid, paint, smooth_union
+from .primitives import Ellipsoid, Tubes, fill_tubes, turned
+from .thorax import Curve, Thorax, oval_distance
+
+FAT, MUSCLE, SKIN, LIVER, SPLEEN, STOMACH, GAS = -100.0, 52.0, 15.0, 58.0, 48.0, 32.0, -980.0
+_LEVELS = (-0.45, 0.0, 0.2, 0.4, 0.6, 0.75, 0.87, 0.95, 1.05, 1.4)
+
+
+class SoftTissue:
+    """Everything between the skin and the ribs, and the upper belly."""
+
+    def __init__(self, thorax: Thorax) -> None:
+        self.thorax = th = thorax
+        p = th.parameters
+        heights = [th.z(u) for u in _LEVELS]
+        bulk = p.muscle * th.scale
+        lateral = (9, 11, 13, 18, 28, 42, 56, 66, 60, 20)
+        front = (9, 8, 8, 9, 11, 13, 14, 16, 14, 8)
+        back = (34, 33, 31, 30, 31, 35, 40, 42, 38, 24)
+        self.half_width = Curve(
+            heights, [float(th.half_width(h)) + 9 + m * bulk for h, m in zip(heights, lateral, strict=True)]
+        )
+        self.front = Curve(
+            heights, [float(th.front(h)) - 7 - m * bulk for h, m in zip(heights, front, strict=True)]
+        )
+        self.back = Curve(
+            heights,
+            [float(th.back(h)) + 10 * th.scale + (m - 10) * bulk for h, m in zip(heights, back, strict=True)],
+        )
+
+    def outline(self, x: Array, y: Array, z: Array) -> Array:
+        """Return the signed distance to the surface of the muscles (the fat lies outside)."""
+        s = self.thorax.scale
+        surface = oval_distance(x, y, z, self.half_width, self.front, self.back)
+        for side in (-1, 1):
+            shoulder = Ellipsoid((side * 138 * s, 18 * s, self.thorax.z(0.97)), (58 * s, 46 * s, 48 * s))
+            surface = smooth_union(surface, shoulder.distance(x, y, z), 30.0)
+        return surface
+
+    def skin(self, x: Array, y: Array, z: Array, outline: Array) -> Array:
+        """Return the signed distance to the skin."""
+        p, s = self.thorax.parameters, self.thorax.scale
+        # More fat at flank and belly, less over the sternum and the upper back.
+        low = np.clip((self.thorax.z(0.75) - z) / np.float32(self.thorax.height), 0, 1)
+        thick = np.float32(p.fat) * (0.55 + 0.75 * low) + 3.0
+        surface = outline - thick
+        size = p.breast * (18 + 0.9 * p.fat)
+        for side in (-1, 1):
+            z0 = self.thorax.z(0.36)
+            y0 = float(self.front(z0)) - p.fat * 0.5
+            radii = ((62 + 0.3 * size) * s, (8 + 1.15 * size), (62 + 0.3 * size) * s)
+            breast = Ellipsoid((side * 76 * s, y0, z0), radii)
+            surface = smooth_union(surface, breast.distance(x, y, z), 16.0)
+        return surface
+
+    def draw(self, grid: RenderGrid, image: Array) -> tuple[Array, Array, Array]:
+        """Paint body, fat and muscles; returns fractions (body, inside the muscles' surface) and the wall distance."""
+        x, y, z = grid.points()
+        outline = self.outline(x, y, z)
+        skin = self.skin(x, y, z, outline)
+        body = grid.filled(skin)
+        wall = self.thorax.wall(x, y, z)
+        paint(image, body, SKIN)
+        paint(image, grid.filled(skin + 2.0), FAT)
+        muscle = self._muscles(grid, outline, wall, x, y, z)
+        paint(image, muscle, MUSCLE)
+        return body, muscle, wall
+
+    def _muscles(self, grid: RenderGrid, outline: Array, wall: Array, x: Array, y: Array, z: Array) -> Array:
+        th = self.thorax
+        s, bulk = th.scale, th.parameters.muscle
+        above_apex = grid.filled(z - np.float32(th.z(1.0) - 10))
+        intercostal = grid.filled(np.abs(wall - 5.5) - 5.0) * (1 - above_apex)
+        # The broad muscles form a mantle under the fat: thick at the flank and back, thin in front.
+        behind = np.clip((y - self.front(z)) / (self.back(z) - self.front(z)), 0, 1)
+        mantle = grid.filled(np.maximum(outline, -outline - (3 + 10 * behind * bulk).astype(np.float32)))
+        muscle = np.maximum(intercostal, mantle)
+        muscle = np.maximum(muscle, fill_tubes(grid, self._long_muscles()))
+        return muscle * grid.filled(outline)
+
+    def _long_muscles(self) -> Tubes:
+        th = self.thorax
+        s, bulk = th.scale, th.parameters.muscle
+        parts = []
+        for side in (-1, 1):
+            z = np.linspace(th.z(-0.45), th.z(1.3), 24)
+            back = np.stack([np.full_like(z, side * 25 * s), th.spine_y(z) + 42 * s, z], axis=1)
+            parts.append(Tubes.along(back, 11 * s * (0.6 + 0.4 * bulk), (side * 10.0 * s, 0.0, 0.0)))
+            neck = back[z > th.z(0.85)] - [0.0, 14 * s, 0.0]
+            parts.append(Tubes.along(neck, 15 * s, (side * 8.0 * s, 0.0, 0.0)))
+
+            def at(angle: float, level: float, out: float, side: int = side) -> np.ndarray:
+                return th.on_wall(angle, th.z(level), out * s, side)
+
+            for level, height in ((0.52, 16.0), (0.64, 18.0), (0.76, 18.0)):
+                pectoral = [
+                    at(2.95, level, 14),
+                    at(2.5, level + 0.03, 17),
+                    at(2.0, level + 0.1, 28),
+                    at(1.7, level + 0.17, 46),
+                ]
+                parts.append(
+                    Tubes.along(pectoral, np.array([3.5, 6.5, 7.5, 8]) * bulk * s, (0.0, 0.0, height * s))
+                )
+            for out, radius in ((14.0, 6.5), (32.0, 7.5)):
+                for share in (0.15, 0.4, 0.65, 0.9):
+                    level = 0.47 + 0.46 * share
+                    ribbon = [
+                        at(0.9 - 0.1 * share, level, out),
+                        at(1.0 + 0.2 * share, level, out + 2),
+                        at(1.1 + 0.42 * share, level, out + 14 * share),
+                    ]
+                    parts.append(Tubes.along(ribbon, radius * bulk * s, (0.0, 0.0, 13.0 * s)))
+            parts.append(Tubes.along([at(1.6, 0.72, 34), at(1.65, 0.95, 62)], [8 * bulk * s, 26 * bulk * s]))
+        return Tubes.joined(parts)
+
+    def draw_belly(self, grid: RenderGrid, image: Array, wall: Array, enhanced: float) -> None:
+        """Paint the organs under the diaphragm."""
+        th = self.thorax
+        s = th.scale
+        low = grid.box_around((-190, -190, -260), (190, 190, th.z(0.62)))
+        if low is None:
+            return
+        x, y, z = grid.points(low)
+        under = -th.above_diaphragm(x, y, z)
+        inside = grid.filled(np.maximum(wall[low], under))
+        part = image[low]
+        paint(part, inside, FAT)
+        paint(part, grid.filled(np.maximum(wall[low], np.abs(under + 1.6) - 1.6)), MUSCLE)
+        room = np.maximum(wall[low] + 2.0, under + 3.0)
+        left_edge = np.float32(12 * s) + (y + 60 * s) * np.float32(-0.55) + (z - th.z(0.1)) * np.float32(0.25)
+        liver = np.maximum(room, (x - left_edge) * np.float32(0.85))
+        hollow = Ellipsoid((0.0, 78 * s, th.z(0.05)), (45 * s, 62 * s, 300 * s)).distance(x, y, z)
+        paint(part, grid.filled(np.maximum(liver, 4 - hollow)), LIVER + 0.35 * enhanced)
+        z0 = float(th.diaphragm(np.float32(75 * s), np.float32(0.0))[0])
+        spleen = Ellipsoid((92 * s, 50 * s, z0 - 52 * s), (24 * s, 42 * s, 46 * s), turned(35.0)).distance(
+            x, y, z
+        )
+        paint(part, grid.filled(np.maximum(room + 2, spleen)), SPLEEN + 0.5 * enhanced)
+        stomach = Ellipsoid(
+            (66 * s, -18 * s, z0 - 38 * s), (40 * s, 48 * s, 34 * s), turned(-20.0, 20.0)
+        ).distance(x, y, z)
+        stomach = np.maximum(room + 2, stomach)
+        paint(part, grid.filled(stomach), MUSCLE)
+        paint(part, grid.filled(stomach + 3.5), STOMACH)
+        level = y + 32 * s  # the patient lies on the back: gas rises to the front
+        paint(part, grid.filled(np.maximum(stomach + 3.5, level)), GAS)
+
+
+def draw_table(grid: RenderGrid, image: Array, height: float) -> None:
+    """Paint the table: a shallow trough of carbon fibre over foam, its top at y = ``height``."""
+    box = grid.box_around((-260, height - 2, -400), (260, height + 60, 400))
+    if box is None:
+        return
+    x, y, _ = grid.points(box)
+    top = y - np.float32(height) + x * x * np.float32(0.0006)
+    plate = np.maximum(-top, top - 26.0)
+    plate = np.maximum(plate, np.abs(x) - 215.0)
+    paint(image[box], grid.filled(plate), -880.0)
+    paint(image[box], grid.filled(np.maximum(np.maximum(plate, -plate - 1.6), np.abs(x) - 215.0)), -150.0)
