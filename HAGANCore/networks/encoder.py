@@ -1,4 +1,4 @@
-"""The encoders: E^H from a slab to its features, E^G from a volume's features to its latent (paper, Fig. 2)."""
+"""The encoders: E^H from a slab to its features, E^G from those to the latent (paper, Fig. 2)."""
 
 from __future__ import annotations
 

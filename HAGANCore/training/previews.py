@@ -1,0 +1,53 @@
+"""Preview pictures of a run: always the same latents and the same scans, so progress is seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..networks import one_hot
+from ..pictures import PLANES, Picture, captioned, grey, plane, resized, sheet, write_png
+from .step import Networks
+
+COUNT = 4
+_EDGE = 160
+_WINDOW = (-1.0, 0.75)
+
+
+def write_previews(networks: Networks, scans: Tensor, folder: Path, iteration: int, seed: int) -> Path:
+    """Write ``NNNNNNNN.png``: generated volumes, and scans (N, 1, R, R, R) above their reconstructions."""
+    device = next(networks.average.parameters()).device
+    architecture = networks.average.architecture
+    random = torch.Generator().manual_seed(seed)
+    latents = torch.randn(COUNT, architecture.latent, generator=random).to(device)
+    classes = None
+    if architecture.classes:
+        classes = one_hot(torch.arange(COUNT) % architecture.classes, architecture.classes).to(device)
+    with torch.inference_mode():
+        # One at a time: a picture must not need more memory than the training.
+        generated = [
+            networks.average(latents[i : i + 1], None if classes is None else classes[i : i + 1])
+            for i in range(COUNT)
+        ]
+        rows = [[_view(v, f"synthetic {i}", name) for i, v in enumerate(generated)] for name in PLANES]
+        for name in PLANES[:2]:
+            pairs = []
+            for index, scan in enumerate(scans.to(device).split(1)):
+                z = networks.ground_encoder(networks.encoder.volume(scan))
+                prior = None
+                if architecture.classes:
+                    prior = torch.full((1, architecture.classes), 1 / architecture.classes, device=device)
+                pairs += [
+                    _view(scan, f"scan {index}", name),
+                    _view(networks.average(z, prior), f"reconstruction {index}", name),
+                ]
+            rows.append(pairs)
+    return write_png(sheet(rows), folder / f"{iteration:08d}.png")
+
+
+def _view(volume: Tensor, caption: str, name: str) -> Picture:
+    array = volume[0, 0].float().cpu().numpy()
+    return captioned(resized(grey(np.ascontiguousarray(plane(array, name)), _WINDOW), _EDGE, _EDGE), caption)
