@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import HaganError
+from .orientation import LPS_AXIS
 from .volume import Geometry
 
 Triple = tuple[float, float, float]
-
-_LPS_AXIS = {"L": (0, 1.0), "R": (0, -1.0), "P": (1, 1.0), "A": (1, -1.0), "S": (2, 1.0), "I": (2, -1.0)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +44,8 @@ class Profile:
     stretch: tuple[bool, bool, bool] = (False, False, False)
     """Axes on which the whole scan, however long, is stretched to the cube."""
     trim_blank: bool = False
-    """Drop the slices along axis 0 at both ends and between that hold nothing above the window."""
+    """Drop the slices at both ends of axis 0, where it stretches, that are
+    background: nothing above the window's lower end."""
     centre: str = "scan"
     """What lies in the middle of the axes that do not stretch: ``scan`` or ``lungs``."""
     pad_edge: tuple[bool, bool, bool] = (False, False, False)
@@ -78,7 +78,7 @@ class Profile:
         spacing = [length / size for length in self.extent_mm]
         direction = np.zeros((3, 3))
         for axis, letter in enumerate(self.axes):
-            world, sign = _LPS_AXIS[letter]
+            world, sign = LPS_AXIS[letter]
             direction[world, 2 - axis] = sign
         x, y, z = spacing[::-1]
         half = (size - 1) / 2 * np.array([x, y, z])
@@ -185,7 +185,7 @@ def _all_numbers(values: Any, count: int) -> bool:
 
 
 def _is_frame(axes: str) -> bool:
-    return {_LPS_AXIS[letter][0] for letter in axes if letter in _LPS_AXIS} == {0, 1, 2}
+    return {LPS_AXIS[letter][0] for letter in axes if letter in LPS_AXIS} == {0, 1, 2}
 
 
 PROFILES: dict[str, Profile] = {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ..errors import HaganError
 
 Vector = tuple[float, float, float]
 
@@ -46,6 +49,29 @@ class Geometry:
         """Edge lengths (x, y, z) in mm, from outer voxel face to outer voxel face."""
         x, y, z = (n * s for n, s in zip(self.shape[::-1], self.spacing, strict=True))
         return (x, y, z)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the geometry as JSON-able values."""
+        return {key: list(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Geometry:
+        """Return the geometry that :meth:`to_dict` wrote.
+
+        Raises:
+            HaganError: values are missing or are not numbers.
+        """
+        try:
+            numbers = {
+                key: tuple(float(v) for v in values[key]) for key in ("spacing", "origin", "direction")
+            }
+            shape = tuple(int(v) for v in values["shape"])
+            lengths = [len(shape), *(len(value) for value in numbers.values())]
+        except (KeyError, TypeError, ValueError) as error:
+            raise HaganError(f"A volume's geometry is incomplete or damaged ({error!r}).") from None
+        if lengths != [3, 3, 3, 9]:
+            raise HaganError(f"A volume's geometry is damaged: {values!r}.")
+        return cls(shape=shape, **numbers)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
