@@ -13,6 +13,9 @@ Array = npt.NDArray[np.float32]
 Box = tuple[slice, slice, slice]
 Points = tuple[Array, Array, Array]
 
+AIR, FAT = -1000.0, -100.0
+"""Attenuation of air and of fat, HU."""
+
 
 class RenderGrid:
     """The voxels of a :class:`Geometry`, seen from the patient.
@@ -73,14 +76,25 @@ class RenderGrid:
         return (np.asarray(vectors) @ self._to_index[:3, :3].T) * self._spacing
 
     def filled(self, distance: Array) -> Array:
-        """Return the fraction of each voxel inside a surface, from signed distance in mm (negative inside)."""
+        """Return the fraction of each voxel inside a surface, from signed distance (mm)."""
         return np.clip(0.5 - distance / np.float32(self.voxel), 0.0, 1.0, dtype=np.float32)
 
 
-def paint(image: Array, fraction: Array, value: Array | float, box: Box | None = None) -> None:
-    """Blend ``value`` into ``image`` where ``fraction`` of a voxel is filled."""
-    part = image if box is None else image[box]
-    part += fraction * (value - part)
+class Canvas:
+    """The picture under way: attenuation, and how much of each voxel is fat."""
+
+    def __init__(self, grid: RenderGrid, background: float) -> None:
+        self.grid = grid
+        self.image = np.full(grid.shape, background, np.float32)
+        """HU, shape of the grid."""
+        self.fat = np.zeros(grid.shape, np.float32)
+        """Fraction of each voxel that is fat."""
+
+    def paint(self, fraction: Array, value: float, box: Box | None = None) -> None:
+        """Cover ``fraction`` of each voxel (of ``box``) with a tissue of ``value`` HU."""
+        image, fat = (self.image, self.fat) if box is None else (self.image[box], self.fat[box])
+        image += fraction * (np.float32(value) - image)
+        fat += fraction * (np.float32(value == FAT) - fat)
 
 
 def smooth_union(first: Array, second: Array, radius: float) -> Array:

@@ -80,11 +80,11 @@ def draw_parameters(seed: int) -> PhantomParameters:
     rng = np.random.default_rng([seed, 1])
     contrasted = 1.0 / (1.0 + np.exp(-rng.normal(-2.0, 4.0)))  # smooth, yet mostly near 0 or near 1
     return PhantomParameters(
-        body_scale=_between(rng, 0.87, 1.10),
-        width=_between(rng, 0.92, 1.08),
-        depth=_between(rng, 0.88, 1.14),
-        inflation=_between(rng, 0.82, 1.13),
-        kyphosis=_between(rng, 0.6, 1.5),
+        body_scale=_between(rng, 0.88, 1.10),
+        width=_between(rng, 0.92, 1.1),
+        depth=_between(rng, 0.88, 1.18),
+        inflation=_between(rng, 0.84, 1.12),
+        kyphosis=_between(rng, 0.6, 1.4),
         scoliosis=_between(rng, -7.0, 7.0, 3.0),
         rotation=_between(rng, -4.0, 4.0, 3.0),
         asymmetry=_between(rng, -0.05, 0.05),
@@ -96,7 +96,7 @@ def draw_parameters(seed: int) -> PhantomParameters:
         vessels=_between(rng, 0.8, 1.25),
         fat=float(5.0 + 35.0 * rng.beta(1.2, 2.2)),
         muscle=_between(rng, 0.6, 1.4),
-        breast=float(rng.beta(0.7, 0.9)),
+        breast=float(rng.beta(0.8, 1.2)),
         bone_size=_between(rng, 0.82, 1.2),
         bone_density=_between(rng, 150.0, 300.0),
         rib_slope=_between(rng, 0.75, 1.25),

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .grid import Array, RenderGrid, smooth_intersection
-from .primitives import Tubes, fill_tubes
+from .primitives import Tubes, fill_plates, fill_tubes
 from .thorax import Thorax
 
 FIRST_RIB_LEVEL = 0.985
@@ -60,8 +60,8 @@ class Skeleton:
         wall = th.on_wall(angles, z, radius + 1.0, side)
         neck = np.array(
             [
-                centre + [side * 15.0 * th.scale, 11.0 * th.scale, 3.0],
-                centre + [side * 26.0 * th.scale, 23.0 * th.scale, 1.0],
+                centre + np.array([side * 15.0 * th.scale, 11.0 * th.scale, 3.0]),
+                centre + np.array([side * 26.0 * th.scale, 23.0 * th.scale, 1.0]),
             ]
         )
         line = np.concatenate([neck, wall])
@@ -106,21 +106,27 @@ class Skeleton:
         """Return scapulae and clavicles."""
         return Tubes.joined([part for side in (-1, 1) for part in self._shoulder(side)])
 
+    def blades(self) -> npt.NDArray[np.float64]:
+        """Return the plates of both scapulae as triangles (N, 3, 3), bowed round the chest wall."""
+        triangles = []
+        for side in (-1, 1):
+            lower, upper, glenoid = self._scapula(side)
+            belly = np.array([side * 5.0, 5.0, 0.0]) * self.thorax.scale
+            heart = (lower + upper + glenoid) / 3 + belly
+            medial, lateral = (lower + upper) / 2 + belly * 0.5, (lower + glenoid) / 2
+            rim = [lower, medial, upper, glenoid, lateral]
+            triangles += [[a, b, heart] for a, b in zip(rim, [*rim[1:], lower], strict=True)]
+        return np.asarray(triangles)
+
+    def _scapula(self, side: int) -> tuple[npt.NDArray[np.float64], ...]:
+        """Return its lower angle, upper angle and socket."""
+        th = self.thorax
+        corners = ((0.95, 0.47, 22.0), (0.75, 0.93, 24.0), (1.55, 0.9, 46.0))
+        return tuple(th.on_wall(angle, th.z(level), out * th.scale, side) for angle, level, out in corners)
+
     def _shoulder(self, side: int) -> list[Tubes]:
         th, k = self.thorax, self.size
-
-        def at(angle: float, level: float, out: float) -> npt.NDArray[np.float64]:
-            return th.on_wall(angle, th.z(level), out * th.scale, side)
-
-        lower, upper, glenoid = at(0.95, 0.47, 22), at(0.75, 0.93, 24), at(1.55, 0.9, 46)
-        blade = []
-        for share in np.linspace(0.0, 1.0, 9):
-            # Ribbons from the medial border to the lateral border fill the triangle.
-            medial = lower + (upper - lower) * share
-            lateral = lower + (glenoid - lower) * share
-            middle = (medial + lateral) / 2 + 3.0 * (1 - share) * np.array([side * 0.6, 0.5, 0])
-            height = np.array([0.0, 0.0, 0.055 * th.height / 2])
-            blade.append(Tubes.along([medial, middle, lateral], [2.0 * k, 1.3 * k, 3.2 * k], height))
+        lower, upper, glenoid = self._scapula(side)
         rim = Tubes.along([lower, (lower + glenoid) / 2, glenoid], [3.2 * k, 3.8 * k, 7.0 * k])
         acromion = glenoid + np.array([side * 14.0, 4.0, 26.0]) * th.scale
         root = (upper + 2 * lower) / 3 * 0.35 + upper * 0.65
@@ -130,7 +136,7 @@ class Skeleton:
         bow = inner * 0.6 + acromion * 0.4 + np.array([0.0, -14.0, 4.0]) * th.scale
         far = inner * 0.25 + acromion * 0.75 + np.array([0.0, 2.0, 3.0]) * th.scale
         clavicle = Tubes.along(bent([inner, bow, far, acromion]), 5.4 * k)
-        return [*blade, rim, spine, clavicle]
+        return [rim, spine, clavicle]
 
     def posterior_elements(self) -> Tubes:
         """Return pedicles, laminae, transverse and spinous processes of all vertebrae."""
@@ -189,6 +195,7 @@ class Skeleton:
         shell = 1.3 * self.size
         slender = Tubes.joined([ribs, self.sternum(), self.shoulders(), self.posterior_elements()])
         bone = np.maximum(fill_tubes(grid, slender), self.bodies(grid))
+        bone = np.maximum(bone, fill_plates(grid, self.blades(), 1.4 * self.size))
         marrow = np.maximum(fill_tubes(grid, slender.grown(-shell)), self.bodies(grid, 0.8 * self.size))
         return bone, np.minimum(marrow, bone), fill_tubes(grid, cartilage)
 

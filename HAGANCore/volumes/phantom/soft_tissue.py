@@ -1,19 +1,19 @@
-"""Skin, fat, muscles and the organs under the diaphragm."""
+"""Skin, fat and muscles, and the table under the patient."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .grid import Array, RenderGrid, paint, smooth_union
-from .primitives import Ellipsoid, Tubes, fill_tubes, turned
+from .grid import FAT, Array, Canvas, RenderGrid, smooth_union
+from .primitives import Ellipsoid, Tubes, fill_tubes
 from .thorax import Curve, Thorax, oval_distance
 
-FAT, MUSCLE, SKIN, LIVER, SPLEEN, STOMACH, GAS = -100.0, 52.0, 15.0, 58.0, 48.0, 32.0, -980.0
+MUSCLE, SKIN = 52.0, 15.0
 _LEVELS = (-0.45, 0.0, 0.2, 0.4, 0.6, 0.75, 0.87, 0.95, 1.05, 1.4)
 
 
 class SoftTissue:
-    """Everything between the skin and the ribs, and the upper belly."""
+    """Everything between the skin and the ribs."""
 
     def __init__(self, thorax: Thorax) -> None:
         self.thorax = th = thorax
@@ -39,7 +39,7 @@ class SoftTissue:
         s = self.thorax.scale
         surface = oval_distance(x, y, z, self.half_width, self.front, self.back)
         for side in (-1, 1):
-            shoulder = Ellipsoid((side * 138 * s, 18 * s, self.thorax.z(0.97)), (58 * s, 46 * s, 48 * s))
+            shoulder = Ellipsoid((side * 138 * s, 18 * s, self.thorax.z(0.97)), (56 * s, 56 * s, 50 * s))
             surface = smooth_union(surface, shoulder.distance(x, y, z), 30.0)
         return surface
 
@@ -50,31 +50,37 @@ class SoftTissue:
         low = np.clip((self.thorax.z(0.75) - z) / np.float32(self.thorax.height), 0, 1)
         thick = np.float32(p.fat) * (0.55 + 0.75 * low) + 3.0
         surface = outline - thick
-        size = p.breast * (18 + 0.9 * p.fat)
+        size = p.breast * (14 + 0.8 * p.fat)
         for side in (-1, 1):
             z0 = self.thorax.z(0.36)
-            y0 = float(self.front(z0)) - p.fat * 0.5
-            radii = ((62 + 0.3 * size) * s, (8 + 1.15 * size), (62 + 0.3 * size) * s)
-            breast = Ellipsoid((side * 76 * s, y0, z0), radii)
+            y0 = float(self.front(z0)) - p.fat * 0.5 + 24.0
+            radii = ((62 + 0.3 * size) * s, 18.0 + size, (62 + 0.3 * size) * s)
+            breast = Ellipsoid((side * 80 * s, y0, z0), radii)
             surface = smooth_union(surface, breast.distance(x, y, z), 16.0)
         return surface
 
-    def draw(self, grid: RenderGrid, image: Array) -> tuple[Array, Array, Array]:
-        """Paint body, fat and muscles; returns fractions (body, inside the muscles' surface) and the wall distance."""
+    @property
+    def table_y(self) -> float:
+        """Where the top of the table lies: under the back, with the patient's own gap."""
+        p, th = self.thorax.parameters, self.thorax
+        return float(self.back(th.z(0.45))) + 0.75 * p.fat + 3.0 + p.table_height
+
+    def draw(self, canvas: Canvas) -> tuple[Array, Array]:
+        """Paint body, fat and muscles; returns the body's fraction and the distance to the chest wall."""
+        grid = canvas.grid
         x, y, z = grid.points()
         outline = self.outline(x, y, z)
         skin = self.skin(x, y, z, outline)
         body = grid.filled(skin)
         wall = self.thorax.wall(x, y, z)
-        paint(image, body, SKIN)
-        paint(image, grid.filled(skin + 2.0), FAT)
-        muscle = self._muscles(grid, outline, wall, x, y, z)
-        paint(image, muscle, MUSCLE)
-        return body, muscle, wall
+        canvas.paint(body, SKIN)
+        canvas.paint(grid.filled(skin + 2.0), FAT)
+        canvas.paint(self._muscles(grid, outline, wall, x, y, z), MUSCLE)
+        return body, wall
 
     def _muscles(self, grid: RenderGrid, outline: Array, wall: Array, x: Array, y: Array, z: Array) -> Array:
         th = self.thorax
-        s, bulk = th.scale, th.parameters.muscle
+        bulk = th.parameters.muscle
         above_apex = grid.filled(z - np.float32(th.z(1.0) - 10))
         intercostal = grid.filled(np.abs(wall - 5.5) - 5.0) * (1 - above_apex)
         # The broad muscles form a mantle under the fat: thick at the flank and back, thin in front.
@@ -120,47 +126,15 @@ class SoftTissue:
             parts.append(Tubes.along([at(1.6, 0.72, 34), at(1.65, 0.95, 62)], [8 * bulk * s, 26 * bulk * s]))
         return Tubes.joined(parts)
 
-    def draw_belly(self, grid: RenderGrid, image: Array, wall: Array, enhanced: float) -> None:
-        """Paint the organs under the diaphragm."""
-        th = self.thorax
-        s = th.scale
-        low = grid.box_around((-190, -190, -260), (190, 190, th.z(0.62)))
-        if low is None:
-            return
-        x, y, z = grid.points(low)
-        under = -th.above_diaphragm(x, y, z)
-        inside = grid.filled(np.maximum(wall[low], under))
-        part = image[low]
-        paint(part, inside, FAT)
-        paint(part, grid.filled(np.maximum(wall[low], np.abs(under + 1.6) - 1.6)), MUSCLE)
-        room = np.maximum(wall[low] + 2.0, under + 3.0)
-        left_edge = np.float32(12 * s) + (y + 60 * s) * np.float32(-0.55) + (z - th.z(0.1)) * np.float32(0.25)
-        liver = np.maximum(room, (x - left_edge) * np.float32(0.85))
-        hollow = Ellipsoid((0.0, 78 * s, th.z(0.05)), (45 * s, 62 * s, 300 * s)).distance(x, y, z)
-        paint(part, grid.filled(np.maximum(liver, 4 - hollow)), LIVER + 0.35 * enhanced)
-        z0 = float(th.diaphragm(np.float32(75 * s), np.float32(0.0))[0])
-        spleen = Ellipsoid((92 * s, 50 * s, z0 - 52 * s), (24 * s, 42 * s, 46 * s), turned(35.0)).distance(
-            x, y, z
-        )
-        paint(part, grid.filled(np.maximum(room + 2, spleen)), SPLEEN + 0.5 * enhanced)
-        stomach = Ellipsoid(
-            (66 * s, -18 * s, z0 - 38 * s), (40 * s, 48 * s, 34 * s), turned(-20.0, 20.0)
-        ).distance(x, y, z)
-        stomach = np.maximum(room + 2, stomach)
-        paint(part, grid.filled(stomach), MUSCLE)
-        paint(part, grid.filled(stomach + 3.5), STOMACH)
-        level = y + 32 * s  # the patient lies on the back: gas rises to the front
-        paint(part, grid.filled(np.maximum(stomach + 3.5, level)), GAS)
 
-
-def draw_table(grid: RenderGrid, image: Array, height: float) -> None:
+def draw_table(canvas: Canvas, height: float) -> None:
     """Paint the table: a shallow trough of carbon fibre over foam, its top at y = ``height``."""
-    box = grid.box_around((-260, height - 2, -400), (260, height + 60, 400))
+    grid = canvas.grid
+    box = grid.box_around((-260, height - 40, -400), (260, height + 60, 400))
     if box is None:
         return
     x, y, _ = grid.points(box)
     top = y - np.float32(height) + x * x * np.float32(0.0006)
-    plate = np.maximum(-top, top - 26.0)
-    plate = np.maximum(plate, np.abs(x) - 215.0)
-    paint(image[box], grid.filled(plate), -880.0)
-    paint(image[box], grid.filled(np.maximum(np.maximum(plate, -plate - 1.6), np.abs(x) - 215.0)), -150.0)
+    plate = np.maximum(np.maximum(-top, top - 26.0), np.abs(x) - 215.0)
+    canvas.paint(grid.filled(plate), -880.0, box)
+    canvas.paint(grid.filled(np.maximum(plate, -plate - 1.6)), -150.0, box)

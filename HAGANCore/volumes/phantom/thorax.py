@@ -18,17 +18,17 @@ from .primitives import Ellipsoid, turned
 HEIGHT = 252.0
 """Height of the lungs of a medium person, mm."""
 _LEVELS = (-0.45, 0.0, 0.2, 0.4, 0.6, 0.75, 0.87, 0.95, 1.05, 1.4)
-_HALF_WIDTH = (124, 130, 131, 127, 118, 104, 86, 70, 56, 46)
-_FRONT = (-104, -102, -99, -92, -80, -66, -50, -37, -24, -12)
+_HALF_WIDTH = (126, 133, 136, 134, 127, 117, 103, 88, 70, 62)
+_FRONT = (-106, -105, -103, -98, -90, -79, -65, -53, -42, -48)
 _BACK = 92.0
-_KYPHOSIS = (14, 7, 2, -1, 3, 13, 25, 35, 47, 70)
+_KYPHOSIS = (14, 7, 2, -1, 3, 12, 22, 30, 38, 42)
 
 
 class Curve:
     """A smooth function of height through given points (natural cubic spline, looked up in a table)."""
 
     def __init__(self, heights: npt.ArrayLike, values: npt.ArrayLike) -> None:
-        h, v = np.asarray(heights, float), np.asarray(values, float)
+        h, v = np.asarray(heights, np.float64), np.asarray(values, np.float64)
         step, rise = np.diff(h), np.diff(v) / np.diff(h)
         system = np.eye(len(h))
         right = np.zeros(len(h))
@@ -37,16 +37,16 @@ class Curve:
             right[i] = 6 * (rise[i] - rise[i - 1])
         bend = np.linalg.solve(system, right)
         self._at = np.linspace(h[0], h[-1], 400)
-        i = np.clip(np.searchsorted(h, self._at) - 1, 0, len(h) - 2)
-        a, b = self._at - h[i], h[i + 1] - self._at
+        piece = np.clip(np.searchsorted(h, self._at) - 1, 0, len(h) - 2)
+        a, b = self._at - h[piece], h[piece + 1] - self._at
         self._values = (
-            (bend[i] * b**3 + bend[i + 1] * a**3) / (6 * step[i])
-            + (v[i] / step[i] - bend[i] * step[i] / 6) * b
-            + (v[i + 1] / step[i] - bend[i + 1] * step[i] / 6) * a
+            (bend[piece] * b**3 + bend[piece + 1] * a**3) / (6 * step[piece])
+            + (v[piece] / step[piece] - bend[piece] * step[piece] / 6) * b
+            + (v[piece + 1] / step[piece] - bend[piece + 1] * step[piece] / 6) * a
         )
 
     def __call__(self, z: npt.ArrayLike) -> Array:
-        return np.interp(z, self._at, self._values).astype(np.float32)
+        return np.interp(np.asarray(z, np.float64), self._at, self._values).astype(np.float32)
 
 
 class Thorax:
@@ -118,8 +118,8 @@ class Thorax:
         centre_y = float(self.front(self.z(0.93)) * 0.42 + self.back(self.z(0.93)) * 0.58)
         aside = (np.abs(x) - np.float32(44 * s)) / np.float32(48 * s)
         ahead = (y - np.float32(centre_y)) / np.float32(50 * s)
-        cap = self.z(1.0) - np.float32(34 * s) * (aside * aside + ahead * ahead)
-        steep2 = (68 * s) ** 2 * ((aside / (48 * s)) ** 2 + (ahead / (50 * s)) ** 2)
+        cap = self.z(1.0) - np.float32(30 * s) * (aside * aside + ahead * ahead)
+        steep2 = (60 * s) ** 2 * ((aside / (48 * s)) ** 2 + (ahead / (50 * s)) ** 2)
         return (z - cap) / np.sqrt(1 + steep2.astype(np.float32))
 
     def pleura(self, x: Array, y: Array, z: Array) -> Array:
@@ -132,7 +132,11 @@ class Thorax:
         """The chambers: an ellipsoid each for the ventricles and atria, by name."""
         p = self.parameters
         k = self.scale * p.heart
-        x0, y0 = 16.0 * self.scale, float(self.front(self.z(0.3))) + 62 * k
+        x0, level = 16.0 * self.scale, self.z(0.3)
+        # The heart leans on the oesophagus; in a deep chest the lungs come between it and the sternum.
+        before_spine = float(self.spine_y(level)) - 44 * self.scale - 50 * k
+        behind_sternum = float(self.front(level)) + 58 * k
+        y0 = 0.75 * before_spine + 0.25 * behind_sternum
         height, _ = self.diaphragm(np.float32(x0), np.float32(y0))
         z0 = float(height) + 36 * k
         tilt = turned(-p.heart_axis, 28.0)
@@ -154,13 +158,13 @@ class Thorax:
 
     def mediastinum(self, x: Array, y: Array, z: Array) -> Array:
         """Return the signed distance to everything between the lungs: heart, vessels, spine, fat."""
-        p, s = self.parameters, self.scale
+        s = self.scale
         hull = column_distance(x, y, self.spine_x(z), self.spine_y(z) + 3 * s, 23 * s, 22 * s)
         behind = column_distance(x, y, self.spine_x(z) * 0, self.spine_y(z) + 34 * s, 15 * s, 24 * s)
         hull = smooth_union(hull, behind, 14 * s)
         aorta_x, aorta_y, radius = self.descending_aorta(z)
         hull = smooth_union(hull, column_distance(x, y, aorta_x, aorta_y, radius + 3, radius + 3), 10.0)
-        gullet = column_distance(x, y, np.float32(2 * s), self.spine_y(z) - 33 * s, 12 * s, 15 * s)
+        gullet = column_distance(x, y, np.float32(4 * s), self.spine_y(z) - 36 * s, 13 * s, 24 * s)
         hull = smooth_union(hull, gullet, 12.0)
         for chamber in self.heart.values():
             hull = smooth_union(
@@ -173,8 +177,8 @@ class Thorax:
         )
         hull = smooth_union(hull, upper, 18.0)
         for side in (-1, 1):
-            hilum = Ellipsoid(tuple(self.hilum(side)), (24 * s, 17 * s, 30 * s))
-            hull = smooth_union(hull, hilum.distance(x, y, z), 22.0)
+            hilum = Ellipsoid(tuple(self.hilum(side)), (17 * s, 12 * s, 22 * s))
+            hull = smooth_union(hull, hilum.distance(x, y, z), 20.0)
         # The thin sheet in front of the heart where the lungs nearly touch; it widens towards the sternum.
         widening = np.maximum(self.front(z) + 26 * s - y, 0.0) / np.float32(26 * s)
         sheet = np.abs(x - np.float32(4 * s)) - (np.float32(2.2) + 12 * s * widening * widening)
@@ -192,12 +196,12 @@ class Thorax:
     @cached_property
     def upper_width(self) -> Curve:
         """Half width of the upper mediastinum."""
-        return self._by_level((-0.45, 0.3, 0.45, 0.56, 0.7, 0.85, 1.0, 1.4), (4, 4, 12, 28, 30, 28, 27, 30))
+        return self._by_level((-0.45, 0.3, 0.45, 0.56, 0.7, 0.85, 1.0, 1.4), (4, 4, 12, 25, 28, 26, 26, 30))
 
     @cached_property
     def upper_depth(self) -> Curve:
         """Half depth of the upper mediastinum."""
-        return self._by_level((-0.45, 0.3, 0.45, 0.56, 0.7, 0.85, 1.0, 1.4), (4, 4, 14, 46, 48, 38, 32, 40))
+        return self._by_level((-0.45, 0.3, 0.45, 0.56, 0.7, 0.85, 1.0, 1.4), (4, 4, 14, 44, 50, 42, 36, 40))
 
     def _by_level(self, levels: tuple[float, ...], values: tuple[float, ...]) -> Curve:
         return Curve([self.z(u) for u in levels], [v * self.scale for v in values])
@@ -205,13 +209,26 @@ class Thorax:
     def hilum(self, side: int) -> npt.NDArray[np.float64]:
         """Return the middle of the right (-1) or left (+1) hilum."""
         z = self.z(0.54 if side < 0 else 0.57)
-        return np.array([side * 38 * self.scale, float(self.spine_y(z)) - 36 * self.scale, z])
+        return np.array([side * 36 * self.scale, float(self.spine_y(z)) - 40 * self.scale, z])
 
     def descending_aorta(self, z: npt.ArrayLike) -> tuple[Array, Array, float]:
         """Return the centre (x, y) of the descending aorta at heights z, and its radius."""
         s = self.scale
         x = self._by_level((-0.45, 0.0, 0.3, 0.6, 0.75, 1.4), (6, 9, 17, 24, 24, 24))
         return x(z), self.spine_y(z) - np.float32(25 * s), 0.78 * self.parameters.aorta_radius
+
+    def below_neck(self, x: Array, y: Array, z: Array) -> Array:
+        """Return the signed distance to the upper end of the chest, negative below it."""
+        return z - np.float32(self.z(1.1))
+
+    def is_left(self, x: Array, y: Array, z: Array) -> npt.NDArray[np.bool_]:
+        """Return whether points lie to the left of the sheet between the lungs."""
+        return np.asarray(x > self.spine_x(z) + np.float32(4 * self.scale))
+
+    def spine_line(self) -> npt.NDArray[np.float64]:
+        """Return points (N, 3) along the middle of the vertebral bodies, from below upwards."""
+        z = np.linspace(self.z(-0.45), self.z(1.4), 30)
+        return np.stack([self.spine_x(z), self.spine_y(z), z], axis=1).astype(np.float64)
 
     def lung(self, x: Array, y: Array, z: Array) -> Array:
         """Return the signed distance to the lungs (both)."""
@@ -238,7 +255,7 @@ def oval_distance(
 
 
 def column_distance(x: Array, y: Array, cx: Array, cy: Array, rx: Array | float, ry: Array | float) -> Array:
-    """Return the signed distance to an upright elliptic column whose centre and radii may change with height."""
+    """Return the signed distance to an upright elliptic column; centre and radii may change with height."""
     dx, dy = (x - cx) / rx, (y - cy) / ry
     root = np.sqrt(dx * dx + dy * dy)
     steep = np.sqrt((dx / rx) ** 2 + (dy / ry) ** 2)

@@ -10,7 +10,7 @@ from .skeleton import bent
 from .thorax import Thorax
 
 Points = npt.NDArray[np.float64]
-GENERATIONS = 7
+GENERATIONS = 8
 """Each tree of a lung ends in 2 ** GENERATIONS twigs."""
 
 
@@ -54,19 +54,26 @@ def aorta(thorax: Thorax) -> Tubes:
 
 
 def veins(thorax: Thorax) -> Tubes:
-    """Return superior and inferior vena cava and the brachiocephalic veins."""
+    """Return the venae cavae, the brachiocephalic and the four pulmonary veins."""
     s = thorax.scale
-    atrium = thorax.heart["right atrium"].centre
+    right_atrium = np.asarray(thorax.heart["right atrium"].centre)
     parts = [
-        Tubes.along([_at(thorax, -30, 58, 0.8), _at(thorax, -30, 56, 0.62), np.asarray(atrium)], 9.0 * s),
+        Tubes.along([_at(thorax, -30, 58, 0.8), _at(thorax, -30, 56, 0.62), right_atrium], 9.0 * s),
         Tubes.along(
             [_at(thorax, -30, 58, 0.8), _at(thorax, -34, 52, 0.95), _at(thorax, -36, 48, 1.15)], 6.5 * s
         ),
         Tubes.along(
             [_at(thorax, -30, 60, 0.8), _at(thorax, 6, 66, 0.86), _at(thorax, 34, 54, 0.97)], 6.0 * s
         ),
-        Tubes.along([np.asarray(atrium), _at(thorax, -24, 38, 0.15), _at(thorax, -20, 26, -0.4)], 11.0 * s),
+        Tubes.along([right_atrium, _at(thorax, -24, 38, 0.15), _at(thorax, -20, 26, -0.4)], 11.0 * s),
     ]
+    atrium = np.asarray(thorax.heart["left atrium"].centre)
+    for side in (-1, 1):
+        for rise, ahead in ((0.035, 10.0), (-0.06, -2.0)):
+            hilum = thorax.hilum(side) + np.array([side * 2.0 * s, -ahead * s, rise * thorax.height])
+            parts.append(
+                Tubes.along([hilum, atrium + np.array([side * 18.0 * s, 4.0, 0.0])], [6.0 * s, 7.5 * s])
+            )
     return Tubes.joined(parts)
 
 
@@ -75,8 +82,10 @@ def pulmonary_trunk(thorax: Thorax) -> Tubes:
     s = thorax.scale
     fork = _at(thorax, 16, 58, 0.575)
     trunk = bent([_at(thorax, 22, 88, 0.46), _at(thorax, 22, 76, 0.53), fork])
-    right = bent([fork, _at(thorax, -10, 46, 0.575), thorax.hilum(-1) + [0.0, -4.0, 4.0]])
-    left = bent([fork, thorax.hilum(1) + [-8.0, -4.0, 8.0], thorax.hilum(1) + [4.0, 4.0, 2.0]])
+    right = bent([fork, _at(thorax, -10, 46, 0.575), thorax.hilum(-1) + np.array([0.0, -4.0, 4.0])])
+    left = bent(
+        [fork, thorax.hilum(1) + np.array([-8.0, -4.0, 8.0]), thorax.hilum(1) + np.array([4.0, 4.0, 2.0])]
+    )
     return Tubes.joined(
         [Tubes.along(trunk, 13.5 * s), Tubes.along(right, 9.5 * s), Tubes.along(left, 9.5 * s)]
     )
@@ -97,7 +106,9 @@ def windpipe(thorax: Thorax) -> Tubes:
     carina = carina_of(thorax)
     trachea = bent([_at(thorax, 0, 38, 1.2), _at(thorax, -1, 42, 0.85), carina])
     right = np.array([carina, (carina + thorax.hilum(-1)) / 2 + [0, 0, -2.0], thorax.hilum(-1)])
-    left = np.array([carina, (carina + thorax.hilum(1)) / 2 + [0, 0, 3.0], thorax.hilum(1) + [0, 0, -6.0]])
+    left = np.array(
+        [carina, (carina + thorax.hilum(1)) / 2 + [0, 0, 3.0], thorax.hilum(1) + np.array([0, 0, -6.0])]
+    )
     return Tubes.joined(
         [
             Tubes.along(trachea, 8.6 * s),
@@ -113,7 +124,7 @@ def carina_of(thorax: Thorax) -> Points:
 
 
 def grow_tree(
-    root: Points, targets: Points, radius: float, rng: np.random.Generator, exponent: float = 2.7
+    root: Points, targets: Points, radius: float, rng: np.random.Generator, exponent: float = 2.9
 ) -> tuple[Tubes, npt.NDArray[np.int_]]:
     """Grow a tree from ``root`` (3,) towards all ``targets`` (2 ** n, 3).
 

@@ -1,4 +1,4 @@
-"""The lungs' texture and the scanner's: gravity, emphysema, blur of the kernel, correlated noise."""
+"""The texture of the lungs: fine structure, gravity and emphysema, fixed in the patient."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..volume import Geometry
-from .grid import Array, RenderGrid
-from .parameters import PhantomParameters
+from .grid import Array, Canvas
 from .thorax import Thorax
 
 _REACH = 180.0
@@ -25,8 +23,7 @@ class Lattice:
         self.values /= self.values.std()
 
     def at(self, x: Array, y: Array, z: Array) -> Array:
-        """Return the field at points of the patient frame (trilinear)."""
-        x, y, z = np.broadcast_arrays(x, y, z)
+        """Return the field at points of the patient frame (N,), trilinear."""
         limit = self.values.shape[0] - 2
         result = np.zeros(x.shape, np.float32)
         places = [np.clip((c + _REACH) / self.step, 0, limit + 0.999) for c in (z, y, x)]
@@ -46,48 +43,35 @@ class Parenchyma:
 
     def __init__(
         self,
-        parameters: PhantomParameters,
         thorax: Thorax,
         inside: npt.NDArray[np.float64],
         rng: np.random.Generator,
     ) -> None:
-        self.parameters, self.thorax = parameters, thorax
-        self._coarse, self._fine = Lattice(rng, 8.0, 1.1), Lattice(rng, 4.0, 0.8)
+        self.parameters, self.thorax = thorax.parameters, thorax
+        self._coarse, self._fine = Lattice(rng, 9.0, 1.0), Lattice(rng, 4.5, 0.8)
         x, y, z = inside.astype(np.float32).T
-        self._limit = float(np.quantile(self._proneness(x, y, z), 1 - parameters.emphysema))
+        self._limit = float(np.quantile(self._proneness(x, y, z), 1 - self.parameters.emphysema))
 
     def _proneness(self, x: Array, y: Array, z: Array) -> Array:
         """Return where emphysema comes first: in clusters, the upper lobes before the lower."""
         level = z / np.float32(self.thorax.height)
-        return 0.8 * self._coarse.at(x, y, z) + 0.35 * self._fine.at(x, y, z) + np.float32(1.6) * level
+        return 0.7 * self._coarse.at(x, y, z) + 0.45 * self._fine.at(x, y, z) + np.float32(1.7) * level
 
-    def attenuation(self, grid: RenderGrid) -> Array:
-        """Return HU of the parenchyma everywhere on the grid."""
-        x, y, z = grid.points()
+    def draw(self, canvas: Canvas, lung: Array) -> None:
+        """Paint the parenchyma where ``lung`` (fractions of voxels) is filled."""
+        k, j, i = np.nonzero(lung)
+        x, y, z = (np.broadcast_to(c, lung.shape)[k, j, i] for c in canvas.grid.points())
+        fraction, before = lung[k, j, i], canvas.image[k, j, i]
+        canvas.image[k, j, i] = before + fraction * (self.attenuation(x, y, z) - before)
+        canvas.fat[k, j, i] *= 1 - fraction
+
+    def attenuation(self, x: Array, y: Array, z: Array) -> Array:
+        """Return HU of the parenchyma at points (N,) of the patient frame."""
         p, th = self.parameters, self.thorax
         depth = np.float32(th.parameters.depth * th.scale * 95.0)
         healthy = np.float32(p.lung_hu) + np.float32(p.gravity / 2) * y / depth
-        healthy = healthy + 14.0 * self._fine.at(x, y, z)
+        healthy = healthy + 12.0 * self._fine.at(x, y, z)
+        # The shift puts the -950 HU contour, not the middle of the transition, on the limit.
         excess = self._proneness(x, y, z) - np.float32(self._limit)
-        sick = 1 / (1 + np.exp(-np.clip(excess * 9.0, -30, 30)))
+        sick = 1 / (1 + np.exp(-np.clip(excess * 9.0 + 1.6, -30, 30)))
         return healthy + sick * (np.float32(-978.0) - healthy)
-
-
-def blurred(image: Array, geometry: Geometry, sigma: float) -> Array:
-    """Return the image seen through the reconstruction kernel: a Gaussian of ``sigma`` mm."""
-    itk = sitk.GetImageFromArray(image)
-    itk.SetSpacing(geometry.spacing)
-    return sitk.GetArrayFromImage(sitk.DiscreteGaussian(itk, sigma**2, 16, 0.05, True))
-
-
-def add_noise(image: Array, geometry: Geometry, sigma: float, rng: np.random.Generator) -> None:
-    """Add noise of a scanner, in place: ``sigma`` HU in voxels of 1 mm, correlated over 1 mm in plane.
-
-    Larger voxels average it: the variance falls with the number of independent cells (4 mm³ each) in one.
-    """
-    grain = rng.standard_normal(image.shape, dtype=np.float32)
-    itk = sitk.GetImageFromArray(grain)
-    itk.SetSpacing(geometry.spacing)
-    noise = sitk.GetArrayFromImage(sitk.DiscreteGaussian(itk, [0.64, 0.64, 0.16], 16, 0.05, True))
-    cells = 1.0 + float(np.prod(geometry.spacing)) / 4.0
-    image += noise * np.float32(sigma / np.sqrt(cells) / noise.std())
