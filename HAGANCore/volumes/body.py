@@ -17,7 +17,9 @@ Float = npt.NDArray[np.float32]
 Triple = tuple[float, float, float]
 
 _GRID_MM = 5.0
-_AIR_HU, _OPEN_AIR_HU = -400.0, -960.0
+_AIR_HU = -400.0
+_OPEN_AIR_HU = -985.0
+"""Averaged over 5 mm, air around the body lies below; emphysema, down to -960, above."""
 _LUNG_MEDIAN_HU = (-960.0, -450.0)
 """Lung tissue, also emphysematous, has its median between these; gas in the bowel is nearer to -1000."""
 _SMALLEST_PART_ML, _SMALLEST_LUNGS_ML = 100.0, 400.0

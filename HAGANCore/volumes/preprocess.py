@@ -201,12 +201,7 @@ def prepare(
         window=window,
         centred_on="lungs" if profile.centre == "lungs" and lungs is not None else "scan",
     )
-    # On an axis that stretches the cube ends with the scan, half a voxel beyond its last centre.
-    edge = [stretch or pad for stretch, pad in zip(profile.stretch, profile.pad_edge, strict=True)]
-    z, y, x = (
-        axis_weights(record.counts[axis], size, start[axis], record.cell[axis], edge[axis])
-        for axis in range(3)
-    )
+    z, y, x = (_weights_into_cube(record, axis) for axis in range(3))
     array = np.empty((size, size, size), np.float32)
 
     def keep(planes: slice, values: Float) -> None:
@@ -260,6 +255,17 @@ def restore(
         else:
             _restore_linear(array, record, view, progress)
     return Volume(out, record.source, {} if labels else {"unit": record.profile.unit})
+
+
+def _weights_into_cube(record: Preparation, axis: int) -> Float:
+    count, start, cell = record.counts[axis], record.start[axis], record.cell[axis]
+    if not record.profile.stretch[axis]:
+        return axis_weights(count, record.size, start, cell, record.profile.pad_edge[axis])
+    # What was trimmed is gone: the outermost cells must not be mixed with a blank slice beyond.
+    first, kept = round(start), round(record.length[axis])
+    weights = np.zeros((record.size, count), np.float32)
+    weights[:, first : first + kept] = axis_weights(kept, record.size, 0.0, cell, edge=True)
+    return weights
 
 
 def _restore_linear(array: npt.NDArray, record: Preparation, view: npt.NDArray, progress: Progress) -> None:
