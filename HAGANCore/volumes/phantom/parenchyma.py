@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
 from .grid import Array, Canvas
 from .thorax import Thorax
 
-_REACH = 180.0
+_COUNT = 48
 
 
 class Lattice:
-    """Smooth random numbers fixed in space: a lattice of normal deviates, looked up between its points."""
+    """Smooth random numbers fixed in space: a lattice of normal deviates, looked up between its points.
 
-    def __init__(self, rng: np.random.Generator, step: float, smooth: float) -> None:
+    It repeats after 48 steps, far enough for no eye to see it.
+    """
+
+    def __init__(self, rng: np.random.Generator, step: float) -> None:
         self.step = step
-        count = int(2 * _REACH / step) + 2
-        noise = sitk.GetImageFromArray(rng.standard_normal((count,) * 3, dtype=np.float32))
-        self.values = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(noise, smooth))
-        self.values /= self.values.std()
+        values = rng.standard_normal((_COUNT,) * 3, dtype=np.float32)
+        for axis in range(3):
+            values = 0.25 * (np.roll(values, 1, axis) + 2 * values + np.roll(values, -1, axis))
+        self.values = values / values.std()
 
     def at(self, x: Array, y: Array, z: Array) -> Array:
         """Return the field at points of the patient frame (N,), trilinear."""
-        limit = self.values.shape[0] - 2
         result = np.zeros(x.shape, np.float32)
-        places = [np.clip((c + _REACH) / self.step, 0, limit + 0.999) for c in (z, y, x)]
-        low = [p.astype(np.int32) for p in places]
+        places = [c / np.float32(self.step) for c in (z, y, x)]
+        low = [np.floor(p).astype(np.int32) for p in places]
         share = [(p - i).astype(np.float32) for p, i in zip(places, low, strict=True)]
         for corner in range(8):
             bits = (corner >> 2 & 1, corner >> 1 & 1, corner & 1)
             weight = np.ones(x.shape, np.float32)
             for bit, part in zip(bits, share, strict=True):
                 weight = weight * (part if bit else 1 - part)
-            result += weight * self.values[tuple(i + bit for i, bit in zip(low, bits, strict=True))]
+            result += (
+                weight * self.values[tuple((i + bit) % _COUNT for i, bit in zip(low, bits, strict=True))]
+            )
         return result
 
 
@@ -48,7 +51,7 @@ class Parenchyma:
         rng: np.random.Generator,
     ) -> None:
         self.parameters, self.thorax = thorax.parameters, thorax
-        self._coarse, self._fine = Lattice(rng, 9.0, 1.0), Lattice(rng, 4.5, 0.8)
+        self._coarse, self._fine = Lattice(rng, 8.0), Lattice(rng, 4.0)
         x, y, z = inside.astype(np.float32).T
         self._limit = float(np.quantile(self._proneness(x, y, z), 1 - self.parameters.emphysema))
 

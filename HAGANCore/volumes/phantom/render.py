@@ -86,7 +86,7 @@ def make_phantom(
 
     image = blurred(canvas.image, geometry, parameters.blur)
     if noise:
-        add_noise(image, geometry, parameters.noise, np.random.default_rng([seed, 3]))
+        add_noise(image, body, geometry, parameters.noise, np.random.default_rng([seed, 3]))
     left = np.broadcast_to(patient.thorax.is_left(*grid.points()), lung.shape)
     litres = {"lungs": lung, "left_lung": lung[left], "right_lung": lung[~left]}
     litres |= {"bones": bone, "fat": canvas.fat, "body": body}

@@ -20,9 +20,9 @@ class SoftTissue:
         p = th.parameters
         heights = [th.z(u) for u in _LEVELS]
         bulk = p.muscle * th.scale
-        lateral = (9, 11, 13, 18, 28, 42, 56, 66, 60, 20)
+        lateral = (5, 7, 9, 14, 24, 39, 53, 63, 58, 20)
         front = (9, 8, 8, 9, 11, 13, 14, 16, 14, 8)
-        back = (34, 33, 31, 30, 31, 35, 40, 42, 38, 24)
+        back = (31, 30, 28, 27, 29, 34, 40, 42, 38, 24)
         self.half_width = Curve(
             heights, [float(th.half_width(h)) + 9 + m * bulk for h, m in zip(heights, lateral, strict=True)]
         )
@@ -82,7 +82,7 @@ class SoftTissue:
         th = self.thorax
         bulk = th.parameters.muscle
         above_apex = grid.filled(z - np.float32(th.z(1.0) - 10))
-        intercostal = grid.filled(np.abs(wall - 5.5) - 5.0) * (1 - above_apex)
+        intercostal = grid.filled(np.abs(wall - 6.0) - 6.0) * (1 - above_apex)
         # The broad muscles form a mantle under the fat: thick at the flank and back, thin in front.
         behind = np.clip((y - self.front(z)) / (self.back(z) - self.front(z)), 0, 1)
         mantle = grid.filled(np.maximum(outline, -outline - (3 + 10 * behind * bulk).astype(np.float32)))

@@ -1,0 +1,96 @@
+"""``hagan phantom``: a cohort of thorax phantoms, or one phantom as a scan."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from ..errors import HaganError
+from .console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``hagan phantom``."""
+    parser.epilog = (
+        "Examples:\n"
+        "  hagan phantom --count 2000 --size 64 --seed 0 --out phantoms/\n"
+        "  hagan phantom --scan thorax.nii.gz --seed 7"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the cohort; a begun one goes on")
+    parser.add_argument("--count", type=int, default=100, metavar="N", help="how many (default 100)")
+    parser.add_argument(
+        "--size", type=int, default=64, metavar="R", help="voxels along each edge (default 64)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first (default 0)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="J", help="processes (default: all cores)"
+    )
+    parser.add_argument("--unlabelled", action="store_true", help="leave out the severity of emphysema")
+    parser.add_argument(
+        "--scan",
+        type=Path,
+        metavar="FILE",
+        help="write one phantom as a scan of 256 × 256 × 132 voxels with its true label map, not a cohort",
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> dict:
+    """Write the cohort or the scan; returns the document of ``--json``."""
+    if (args.out is None) == (args.scan is None):
+        raise HaganError("Say where to write: --out DIR for a cohort, or --scan FILE for one scan.")
+    if args.scan is not None:
+        return _write_scan(args.scan, args.seed, console)
+    return _write_cohort(args, console)
+
+
+def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
+    from ..volumes.phantom.cohort import write_phantom_cohort
+
+    with console.progress("phantoms") as progress:
+        writer = write_phantom_cohort(
+            args.out,
+            args.count,
+            args.size,
+            args.seed,
+            jobs=args.jobs,
+            labelled=not args.unlabelled,
+            progress=progress,
+        )
+    total = len(writer.done_ids)
+    console.print(f"{args.out}: {total} phantoms of {args.size}³ voxels, profile {writer.profile.name}.")
+    return {
+        "cohort": str(args.out),
+        "count": total,
+        "size": args.size,
+        "seed": args.seed,
+        "profile": writer.profile.name,
+        "classes": list(writer.classes),
+    }
+
+
+def _write_scan(path: Path, seed: int, console: Console) -> dict:
+    from ..volumes.io import WRITABLE_SUFFIXES, write_volume
+    from ..volumes.phantom.cohort import LABELS, scan_phantom
+
+    suffix = next((s for s in WRITABLE_SUFFIXES if path.name.lower().endswith(s)), None)
+    if suffix is None:
+        raise HaganError(f"'{path}' has no suffix of an image; use {', '.join(WRITABLE_SUFFIXES)}.")
+    labels_path = path.with_name(path.name[: -len(suffix)] + "_labels" + suffix)
+    with console.progress("scanning") as progress:
+        phantom, labels = scan_phantom(seed)
+        progress(0.8, "writing")
+        write_volume(phantom.volume, path)
+        write_volume(phantom.volume.with_array(labels, unit="label"), labels_path)
+        progress(1.0)
+    console.print(f"{path}: phantom {seed}, severity {phantom.label} of emphysema.")
+    for name in ("lungs", "left_lung", "right_lung", "bones"):
+        console.print(f"  {name.replace('_', ' '):10} {phantom.millilitres[name]:7.0f} mL")
+    return {
+        "scan": str(path),
+        "labelmap": str(labels_path),
+        "labels": LABELS,
+        "seed": seed,
+        "severity": phantom.label,
+        **{f"{name}_ml": round(value, 3) for name, value in phantom.millilitres.items()},
+    }
