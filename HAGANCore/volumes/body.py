@@ -22,7 +22,9 @@ _OPEN_AIR_HU = -985.0
 """Averaged over 5 mm, air around the body lies below; emphysema, down to -960, above."""
 _LUNG_MEDIAN_HU = (-960.0, -450.0)
 """Lung tissue, also emphysematous, has its median between these; gas in the bowel is nearer to -1000."""
-_SMALLEST_PART_ML, _SMALLEST_LUNGS_ML = 100.0, 400.0
+_SMALLEST_PART_ML = 100.0
+SMALLEST_LUNGS_ML = 400.0
+"""Less than this is no chest: gas in the bowel, or the last centimetres of the bases in an abdomen."""
 _AIRWAY_MM = 10.0
 """What is narrower than twice this across the body is trachea or bronchus, not lung."""
 
@@ -54,7 +56,7 @@ def locate_lungs(volume: Volume) -> LungLocation | None:
     lungs = _lungs(coarse, spacing)
     voxel_ml = float(np.prod(spacing)) / 1000
     volume_ml = float(lungs.sum()) * voxel_ml
-    if volume_ml < _SMALLEST_LUNGS_ML:
+    if volume_ml < SMALLEST_LUNGS_ML:
         return None
     box = []
     for axis in range(3):

@@ -28,6 +28,8 @@ class Profile:
 
     name: str
     """The name the user types, e.g. ``thorax-ct``."""
+    anatomy: str
+    """``thorax`` or ``brain``: what must be in view."""
     modality: str
     """``CT`` or ``MR``."""
     unit: str
@@ -151,6 +153,8 @@ def _problem_with(profile: Profile) -> str | None:
     numbers = _all_numbers
     if not (isinstance(profile.name, str) and profile.name):
         return f"its name is {profile.name!r}, not a text"
+    if profile.anatomy not in ("thorax", "brain"):
+        return f"anatomy is {profile.anatomy!r}, must be thorax or brain"
     if profile.modality not in ("CT", "MR"):
         return f"modality is {profile.modality!r}, must be CT or MR"
     if not isinstance(profile.unit, str):
@@ -195,6 +199,7 @@ PROFILES: dict[str, Profile] = {
         # its size in mm; the typical extent only gives generated volumes a plausible shape.
         Profile(
             name="thorax-ct",
+            anatomy="thorax",
             modality="CT",
             unit="HU",
             window=(-1024.0, 600.0),
@@ -204,6 +209,7 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="thorax-ct-fov",
+            anatomy="thorax",
             modality="CT",
             unit="HU",
             window=(-1024.0, 600.0),
@@ -215,6 +221,7 @@ PROFILES: dict[str, Profile] = {
         # (1, 2, 0) makes it (I, A, L), the crop by 20 on both sides leaves 216 mm in-plane.
         Profile(
             name="brain-mr",
+            anatomy="brain",
             modality="MR",
             unit="a.u.",
             window=(0.0, 140.0),
