@@ -63,6 +63,9 @@ class TrainingConfig:
     """Adam's learning rate of E^H and E^G."""
     class_weight: float = 0.1
     """Weight of the class loss in G (auxiliary classifier)."""
+    latent_weight: float = 0.01
+    """Weight, in E^G, of how far the mean square of an encoded latent exceeds 1, that of the latents G is
+    trained with. Without it encoded latents drift to ten times the norm, where G was never trained."""
     ema_half_life: float = 10_000.0
     """Half-life, in volumes, of the moving average of G that is kept as the model; 0 keeps G itself."""
     ema_ramp: float = 0.05
@@ -104,7 +107,7 @@ class TrainingConfig:
         for name in ("lr_generator", "lr_discriminator", "lr_encoder", "checkpoint_minutes"):
             if not _is_number(getattr(self, name)) or not 0 < getattr(self, name) < float("inf"):
                 raise _wrong(name, getattr(self, name), "a positive number")
-        for name in ("class_weight", "ema_half_life", "ema_ramp"):
+        for name in ("class_weight", "latent_weight", "ema_half_life", "ema_ramp"):
             if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) < float("inf"):
                 raise _wrong(name, getattr(self, name), "a number of at least 0")
         for name in ("conditional", "encode_for_average", "share_fakes", "shuffle"):
@@ -206,6 +209,7 @@ PRESETS = {
         normalisation="group",
         slab_draw="voxel-grid",
         low_resolution="nearest",
+        latent_weight=0.0,
         ema_half_life=0.0,
         encode_for_average=False,
         share_fakes=False,

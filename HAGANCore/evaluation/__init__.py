@@ -1,0 +1,1 @@
+"""Evaluation: how varied, how close to the cohort, how well reconstructed."""
