@@ -103,17 +103,19 @@ def encoder_loss(step: Step) -> tuple[Tensor, Scalars]:
 
 
 def ground_encoder_loss(step: Step) -> tuple[Tensor, Scalars]:
-    """Half the L1 of the slab and half that of the low-resolution volume, after E^G and G."""
+    """Half the L1 of the slab and half that of the low-resolution volume, after E^G and G.
+
+    Plus a bound on the latent's norm, see ``TrainingConfig.latent_weight``.
+    """
     z = step.networks.ground_encoder(step.real_features)
     generator = _target(step)
     slab, low = generator.slab_and_low(generator.features(z, step.real_classes()), step.feature_start)
     slab_loss = F.l1_loss(slab.float(), step.real_slab())
     low_loss = F.l1_loss(low.float(), step.real_low())
-    scalars = {
-        "reconstruction_low": low_loss.detach(),
-        "latent_rms": z.detach().float().square().mean().sqrt(),
-    }
-    return (slab_loss + low_loss) / 2, scalars
+    mean_square = z.float().square().mean(dim=1)
+    excess = F.relu(mean_square - 1).mean()
+    scalars = {"reconstruction_low": low_loss.detach(), "latent_rms": mean_square.detach().mean().sqrt()}
+    return (slab_loss + low_loss) / 2 + step.config.latent_weight * excess, scalars
 
 
 def _class_loss(class_logits: Tensor, labels: Tensor) -> Tensor:
