@@ -11,7 +11,6 @@ with the networks that the document describes before any memory is taken for the
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from ..files import written_whole
 from ..networks import Architecture, Discriminator, Encoder, Generator, GroundEncoder
 from .description import ModelDescription
 from .errors import ModelFileError
+from .hashing import sha256_of
 from .registry import resolve_model
 
 __all__ = [
@@ -205,15 +205,6 @@ def count_parameters(architecture: Architecture) -> dict[str, int]:
         with torch.device("meta"):
             counts[name] = sum(parameter.numel() for parameter in kind(architecture).parameters())
     return counts | {"total": sum(counts.values())}
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @contextmanager

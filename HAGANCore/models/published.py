@@ -22,7 +22,8 @@ from ..networks import Architecture
 from ..volumes.profiles import Profile
 from .description import ModelDescription
 from .errors import ModelFileError
-from .modelfile import sha256_of, write_model
+from .hashing import sha256_of
+from .modelfile import write_model
 
 FILE_PREFIXES = {"generator": "G", "discriminator": "D", "encoder": "E", "ground_encoder": "Sub_E"}
 """Network: how the name of its published file begins."""
