@@ -1,15 +1,15 @@
-"""The organs under the diaphragm: liver, spleen and a stomach with its gas."""
+"""The organs under the diaphragm: liver, spleen, kidneys, stomach and colon."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .grid import FAT, Array, Canvas, smooth_union
+from .grid import FAT, Array, Box, Canvas, smooth_union
 from .primitives import Ellipsoid, turned
 from .soft_tissue import MUSCLE
 from .thorax import Thorax
 
-LIVER, SPLEEN, STOMACH, GAS = 58.0, 48.0, 32.0, -980.0
+LIVER, SPLEEN, KIDNEY, STOMACH, GAS = 58.0, 48.0, 32.0, 30.0, -980.0
 
 
 class Organs:
@@ -42,11 +42,33 @@ class Organs:
             x, y, z
         )
         canvas.paint(grid.filled(np.maximum(room + 2, spleen)), SPLEEN + 0.5 * enhanced, low)
-        stomach = Ellipsoid(
-            (66 * s, -18 * s, z0 - 38 * s), (40 * s, 48 * s, 34 * s), turned(-20.0, 20.0)
-        ).distance(x, y, z)
+        self._draw_kidneys(canvas, room, low)
+        self._draw_gut(canvas, room, low, z0)
+
+    def _draw_kidneys(self, canvas: Canvas, room: Array, box: Box) -> None:
+        th, grid = self.thorax, canvas.grid
+        s = th.scale
+        for side, level in ((-1, -0.16), (1, -0.11)):
+            z = th.z(level)
+            centre = (float(side * 52 * s), float(th.spine_y(z)) + 4 * s, z)
+            kidney = Ellipsoid(centre, (27 * s, 25 * s, 52 * s), turned(side * 30.0, side * 12.0))
+            distance: Array = np.maximum(room + 3, kidney.distance(*grid.points(box)))
+            canvas.paint(grid.filled(distance - 5.0), FAT, box)
+            canvas.paint(grid.filled(distance), KIDNEY + 0.9 * th.parameters.contrast, box)
+
+    def _draw_gut(self, canvas: Canvas, room: Array, box: Box, dome: float) -> None:
+        """Paint stomach and left flexure of the colon, gas in front: the patient lies on the back."""
+        th, grid = self.thorax, canvas.grid
+        s = th.scale
+        x, y, z = grid.points(box)
+        fundus = Ellipsoid((66 * s, -4 * s, dome - 37 * s), (37 * s, 44 * s, 33 * s), turned(-20.0, 20.0))
+        corpus = Ellipsoid((46 * s, -42 * s, dome - 62 * s), (44 * s, 32 * s, 36 * s), turned(15.0, -30.0))
+        stomach = smooth_union(fundus.distance(x, y, z), corpus.distance(x, y, z), 20.0)
         stomach = np.maximum(room + 2, stomach)
-        canvas.paint(grid.filled(stomach), MUSCLE, low)
-        canvas.paint(grid.filled(stomach + 3.5), STOMACH, low)
-        level = y + 32 * s  # the patient lies on the back: gas rises to the front
-        canvas.paint(grid.filled(np.maximum(stomach + 3.5, level)), GAS, low)
+        canvas.paint(grid.filled(stomach), MUSCLE, box)
+        canvas.paint(grid.filled(stomach + 3.5), STOMACH, box)
+        canvas.paint(grid.filled(np.maximum(stomach + 3.5, y + 34 * s)), GAS, box)
+        flexure = Ellipsoid((100 * s, -30 * s, dome - 84 * s), (17 * s, 26 * s, 30 * s), turned(20.0, 10.0))
+        colon = np.maximum(room + 3, flexure.distance(x, y, z))
+        canvas.paint(grid.filled(colon), MUSCLE, box)
+        canvas.paint(grid.filled(np.maximum(colon + 2.5, y + 26 * s)), GAS, box)

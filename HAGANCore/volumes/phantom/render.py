@@ -77,6 +77,7 @@ def make_phantom(
     draw_table(canvas, patient.soft_tissue.table_y)
     canvas.paint(grid.filled(np.maximum(wall, patient.thorax.below_neck(*grid.points()))), FAT)
     patient.organs.draw(canvas, wall)
+    _draw_heart(canvas, patient.thorax, wall, blood)
     _draw_mediastinum(canvas, patient.thorax, blood)
     lung = grid.filled(patient.thorax.lung(*grid.points()))
     _draw_lungs(canvas, patient, lung, blood)
@@ -130,16 +131,21 @@ def _covariates(parameters: PhantomParameters, millilitres: dict[str, float]) ->
     }
 
 
-def _draw_mediastinum(canvas: Canvas, thorax: Thorax, blood: float) -> None:
+def _draw_heart(canvas: Canvas, thorax: Thorax, chest_wall: Array, blood: float) -> None:
     grid = canvas.grid
+    inside = grid.filled(chest_wall + 2.0)
     for name, chamber in thorax.heart.items():
         box = chamber.box(grid)
         if box is None:
             continue
         distance = chamber.distance(*grid.points(box))
-        canvas.paint(grid.filled(distance), MUSCLE + 0.3 * (blood - BLOOD), box)
+        canvas.paint(grid.filled(distance) * inside[box], MUSCLE + 0.3 * (blood - BLOOD), box)
         wall = 9.0 if name == "left ventricle" else 2.5
-        canvas.paint(grid.filled(distance + wall), blood, box)
+        canvas.paint(grid.filled(distance + wall) * inside[box], blood, box)
+
+
+def _draw_mediastinum(canvas: Canvas, thorax: Thorax, blood: float) -> None:
+    grid = canvas.grid
     canvas.paint(fill_tubes(grid, vessels.gullet(thorax)), 35.0)
     for tubes in (vessels.veins(thorax), vessels.pulmonary_trunk(thorax), vessels.aorta(thorax)):
         canvas.paint(fill_tubes(grid, tubes), blood)

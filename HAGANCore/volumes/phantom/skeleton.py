@@ -72,24 +72,22 @@ class Skeleton:
         bone = Tubes.along(line, radius, flat)
         if number > 10:
             return bone, None
-        return bone, self._cartilage(line[-1], number, side, radius)
+        return bone, self._cartilage(line[-1], float(reach), number, side, radius)
 
-    def _cartilage(self, start: npt.NDArray[np.float64], number: int, side: int, radius: float) -> Tubes:
-        """Return the costal cartilage from the end of a rib to the sternum (8 to 10 join the seventh)."""
+    def _cartilage(
+        self, start: npt.NDArray[np.float64], angle: float, number: int, side: int, radius: float
+    ) -> Tubes:
+        """Return the costal cartilage from the end of a rib, along the wall, to the sternum.
+
+        Those of ribs 8 to 10 end short of it, each under the one above, and form the costal arch.
+        """
         th = self.thorax
-        at = th.z(np.interp(min(number, 7), (1, 2, 7), (0.865, 0.79, 0.335)))
-        at = min(at, start[2] + (75.0 if number > 4 else 30.0) * th.scale)
-        end = np.array([side * 17.0 * th.scale, float(th.front(at)) - 7.0, at])
-        if number > 7:
-            end += np.array([side * 14.0 * (number - 7), 2.0, -20.0 * (number - 7)]) * th.scale
-            end[1] = float(th.on_wall(np.pi - 0.25 * (number - 7), end[2], 6.0, side)[1])
-        share = np.linspace(0, 1, 6)[:, None]
-        line = start * (1 - share) + end * share
-        low = np.minimum(start[2], end[2]) - 6.0
-        line[:, 2] = np.maximum(line[:, 2] - 10 * np.sin(np.pi * share[:, 0]), low)
-        # Keep the middle outside the lungs: push it out to the chest wall.
-        wall = th.on_wall(np.interp(share[:, 0], (0, 1), (2.5, 3.05)), line[:, 2], 6.0, side)
-        line[1:-1, 1] = np.minimum(line[1:-1, 1], wall[1:-1, 1])
+        level = th.z(np.interp(min(number, 7), (1, 2, 7), (0.865, 0.79, 0.335)))
+        level = min(level, start[2] + (75.0 if number > 4 else 30.0) * th.scale) - 16.0 * max(number - 7, 0)
+        share = np.linspace(0, 1, 9)
+        target = np.pi - 0.13 - 0.16 * max(number - 7, 0)
+        z = start[2] + (level - start[2]) * share**1.6
+        line = th.on_wall(angle + (target - angle) * share, z, radius + 1.0, side)
         return Tubes.along(line, radius, (0.0, 0.0, 2.5 * self.size))
 
     def sternum(self) -> Tubes:

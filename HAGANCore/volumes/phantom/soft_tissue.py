@@ -45,19 +45,35 @@ class SoftTissue:
 
     def skin(self, x: Array, y: Array, z: Array, outline: Array) -> Array:
         """Return the signed distance to the skin."""
-        p, s = self.thorax.parameters, self.thorax.scale
+        p = self.thorax.parameters
         # More fat at flank and belly, less over the sternum and the upper back.
         low = np.clip((self.thorax.z(0.75) - z) / np.float32(self.thorax.height), 0, 1)
         thick = np.float32(p.fat) * (0.55 + 0.75 * low) + 3.0
         surface = outline - thick
-        size = p.breast * (14 + 0.8 * p.fat)
         for side in (-1, 1):
-            z0 = self.thorax.z(0.36)
-            y0 = float(self.front(z0)) - p.fat * 0.5 + 24.0
-            radii = ((62 + 0.3 * size) * s, 18.0 + size, (62 + 0.3 * size) * s)
-            breast = Ellipsoid((side * 80 * s, y0, z0), radii)
-            surface = smooth_union(surface, breast.distance(x, y, z), 16.0)
+            surface = smooth_union(surface, self._breast(side).distance(x, y, z), 16.0)
         return surface
+
+    def _breast(self, side: int) -> Ellipsoid:
+        p, s = self.thorax.parameters, self.thorax.scale
+        size = p.breast * (14 + 0.8 * p.fat)
+        z = self.thorax.z(0.36)
+        y = float(self.front(z)) - 0.5 * p.fat + 24.0
+        broad = (62 + 0.3 * size) * s
+        return Ellipsoid((side * 80 * s, y, z), (broad, 18.0 + size, broad))
+
+    def _draw_glands(self, canvas: Canvas) -> None:
+        """Paint glandular tissue into the breasts, interwoven with fat: at most half of it."""
+        size = self.thorax.parameters.breast
+        for side in (-1, 1):
+            breast = self._breast(side)
+            x, y, z = breast.centre
+            a, b, c = breast.radii
+            gland = Ellipsoid((x, y - 0.45 * b, z), (0.55 * a, 0.4 * b, 0.55 * c))
+            box = gland.box(canvas.grid)
+            if box is not None:
+                part = canvas.grid.filled(gland.distance(*canvas.grid.points(box)))
+                canvas.paint(part * np.float32(0.5 * size), MUSCLE, box)
 
     @property
     def table_y(self) -> float:
@@ -75,6 +91,7 @@ class SoftTissue:
         wall = self.thorax.wall(x, y, z)
         canvas.paint(body, SKIN)
         canvas.paint(grid.filled(skin + 2.0), FAT)
+        self._draw_glands(canvas)
         canvas.paint(self._muscles(grid, outline, wall, x, y, z), MUSCLE)
         return body, wall
 
@@ -124,7 +141,27 @@ class SoftTissue:
                     ]
                     parts.append(Tubes.along(ribbon, radius * bulk * s, (0.0, 0.0, 13.0 * s)))
             parts.append(Tubes.along([at(1.6, 0.72, 34), at(1.65, 0.95, 62)], [8 * bulk * s, 26 * bulk * s]))
+            parts += self._neck_muscles(side)
         return Tubes.joined(parts)
+
+    def _neck_muscles(self, side: int) -> list[Tubes]:
+        """Return the scalene, sternomastoid and strap muscles: they fill the upper opening of the chest."""
+        th = self.thorax
+        s, bulk = th.scale, 0.5 + 0.5 * th.parameters.muscle
+
+        def at(x: float, dy: float, level: float) -> np.ndarray:
+            z = th.z(level)
+            return np.array([side * x * s, float(th.spine_y(z)) - dy * s, z])
+
+        front, low = float(th.front(th.z(0.92))), th.z(0.92)
+        strap = [np.array([side * 9 * s, front + 4, low]), at(12, 54, 1.15), at(12, 54, 1.4)]
+        mastoid = [np.array([side * 18 * s, front - 2, low + 4]), at(30, 56, 1.12), at(44, 36, 1.4)]
+        return [
+            Tubes.along(strap, 4.5 * bulk * s, (side * 7.0 * s, 0.0, 0.0)),
+            Tubes.along(mastoid, 7.0 * bulk * s),
+            Tubes.along([at(44, 26, 0.98), at(30, 12, 1.12), at(22, 6, 1.4)], 9.0 * bulk * s),
+            Tubes.along([at(52, 6, 0.98), at(36, 0, 1.12), at(26, -2, 1.4)], 9.0 * bulk * s),
+        ]
 
 
 def draw_table(canvas: Canvas, height: float) -> None:

@@ -136,7 +136,7 @@ class Thorax:
         # The heart leans on the oesophagus; in a deep chest the lungs come between it and the sternum.
         before_spine = float(self.spine_y(level)) - 44 * self.scale - 50 * k
         behind_sternum = float(self.front(level)) + 58 * k
-        y0 = 0.75 * before_spine + 0.25 * behind_sternum
+        y0 = max(0.75 * before_spine + 0.25 * behind_sternum, behind_sternum - 8 * k)
         height, _ = self.diaphragm(np.float32(x0), np.float32(y0))
         z0 = float(height) + 36 * k
         tilt = turned(-p.heart_axis, 28.0)

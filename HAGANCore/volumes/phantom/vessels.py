@@ -20,37 +20,39 @@ def _at(thorax: Thorax, x: float, dy: float, level: float) -> Points:
     return np.array([x * thorax.scale, float(thorax.spine_y(z)) - dy * thorax.scale, z])
 
 
+def _tube(thorax: Thorax, radius: float, *points: tuple[float, float, float]) -> Tubes:
+    """Return a tube of ``radius`` (medium build) through points as of :func:`_at`."""
+    return Tubes.along([_at(thorax, *point) for point in points], radius * thorax.scale)
+
+
 def aorta(thorax: Thorax) -> Tubes:
-    """Return ascending aorta, arch, descending aorta and the three arteries off the arch."""
-    r, s = thorax.parameters.aorta_radius, thorax.scale
-    arch = bent(
-        [
-            _at(thorax, 2, 68, 0.42),
-            _at(thorax, -16, 72, 0.52),
-            _at(thorax, -16, 66, 0.62),
-            _at(thorax, -6, 56, 0.7),
-            _at(thorax, 12, 42, 0.715),
-            _at(thorax, 24, 28, 0.67),
-            _at(thorax, 25, 25, 0.6),
-        ]
-    )
+    """Return ascending aorta, arch, descending aorta, and the arteries off the arch up to the armpits."""
+    r = thorax.parameters.aorta_radius
+    arch = [(2, 68, 0.42), (-18, 74, 0.52), (-17, 70, 0.62), (-5, 65, 0.7)]
+    arch += [(17, 50, 0.715), (28, 31, 0.67), (25, 25, 0.6)]
     z = np.linspace(thorax.z(0.6), thorax.z(-0.45), 30)
     x, y, _ = thorax.descending_aorta(z)
-    parts = [
-        Tubes.along(arch, np.linspace(1.0, 0.78, len(arch)) * r),
-        Tubes.along(np.stack([x, y, z], axis=1), 0.78 * r),
-        Tubes.along(
-            [_at(thorax, -6, 54, 0.71), _at(thorax, -14, 50, 0.84), _at(thorax, -30, 44, 0.97)], 6.0 * s
-        ),
-        Tubes.along(
-            [_at(thorax, 4, 48, 0.73), _at(thorax, 14, 44, 0.86), _at(thorax, 20, 42, 1.15)], 4.2 * s
-        ),
-        Tubes.along(
-            [_at(thorax, 14, 40, 0.73), _at(thorax, 24, 32, 0.87), _at(thorax, 42, 30, 1.0)], 4.6 * s
-        ),
-        Tubes.along([_at(thorax, -22, 46, 0.92), _at(thorax, -20, 42, 1.15)], 4.2 * s),
-    ]
-    return Tubes.joined(parts)
+    root_to_descending = bent([_at(thorax, *point) for point in arch])
+    return Tubes.joined(
+        [
+            Tubes.along(root_to_descending, np.linspace(1.0, 0.78, len(root_to_descending)) * r),
+            Tubes.along(np.stack([x, y, z], axis=1), 0.78 * r),
+            _tube(thorax, 6.0, (-6, 60, 0.71), (-18, 54, 0.84), (-30, 44, 0.97)),
+            _tube(thorax, 4.2, (-22, 50, 0.92), (-22, 42, 1.15)),
+            _tube(thorax, 4.2, (6, 56, 0.73), (14, 48, 0.86), (20, 42, 1.15)),
+            _tube(thorax, 4.6, (18, 44, 0.73), (25, 33, 0.87), (42, 30, 1.0)),
+            _tube(thorax, 4.6, (-28, 46, 0.96), (-42, 30, 1.0)),
+            *(_to_armpit(thorax, side) for side in (-1, 1)),
+        ]
+    )
+
+
+def _to_armpit(thorax: Thorax, side: int) -> Tubes:
+    """Return the subclavian artery beyond the apex of the lung."""
+    s = thorax.scale
+    armpit = thorax.on_wall(1.9, thorax.z(0.93), 34 * s, side)
+    over = [_at(thorax, side * 42, 30, 1.0), _at(thorax, side * 66, 34, 1.01)]
+    return Tubes.along(bent([*over, armpit]), 4.4 * s)
 
 
 def veins(thorax: Thorax) -> Tubes:
@@ -104,7 +106,7 @@ def windpipe(thorax: Thorax) -> Tubes:
     """Return trachea and main bronchi (their lumen)."""
     s = thorax.scale
     carina = carina_of(thorax)
-    trachea = bent([_at(thorax, 0, 38, 1.2), _at(thorax, -1, 42, 0.85), carina])
+    trachea = bent([_at(thorax, 0, 38, 1.2), _at(thorax, -4, 41, 0.85), carina])
     right = np.array([carina, (carina + thorax.hilum(-1)) / 2 + [0, 0, -2.0], thorax.hilum(-1)])
     left = np.array(
         [carina, (carina + thorax.hilum(1)) / 2 + [0, 0, 3.0], thorax.hilum(1) + np.array([0, 0, -6.0])]
@@ -120,7 +122,7 @@ def windpipe(thorax: Thorax) -> Tubes:
 
 def carina_of(thorax: Thorax) -> Points:
     """Return where the trachea divides."""
-    return _at(thorax, -2, 36, 0.635)
+    return _at(thorax, -3, 36, 0.635)
 
 
 def grow_tree(
