@@ -9,6 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from .files import written_whole
+from .volumes.orientation import canonical_view
+from .volumes.volume import Volume
 
 Picture = npt.NDArray[np.uint8]
 """A colour picture (height, width, 3)."""
@@ -39,10 +41,9 @@ def grey(view: np.ndarray, window: tuple[float, float] = THORAX_WINDOW) -> Pictu
     return np.repeat(levels[..., None], 3, axis=2)
 
 
-def resized(picture: Picture, width: int, height: int, smooth: bool = True) -> Picture:
-    """Return the picture at another size; labels need ``smooth=False``."""
-    method = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-    return np.asarray(Image.fromarray(picture).resize((width, height), method))
+def resized(picture: Picture, width: int, height: int) -> Picture:
+    """Return the picture at another size."""
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def outlined(picture: Picture, labels: np.ndarray, colours: dict[int, tuple[int, int, int]]) -> Picture:
@@ -53,6 +54,48 @@ def outlined(picture: Picture, labels: np.ndarray, colours: dict[int, tuple[int,
         inside = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
         result[mask[1:-1, 1:-1] & ~inside] = colour
     return result
+
+
+def three_planes(
+    volume: Volume,
+    labels: np.ndarray | None = None,
+    colours: dict[int, tuple[int, int, int]] | None = None,
+    *,
+    caption: str = "",
+    height: int = 220,
+    window: tuple[float, float] = THORAX_WINDOW,
+    at: tuple[float, float, float] = (0.5, 0.5, 0.5),
+) -> list[Picture]:
+    """Return an axial, a coronal and a sagittal picture in true proportions, with labels outlined.
+
+    Args:
+        volume: in any orientation.
+        labels: a label map on the volume's grid (z, y, x).
+        colours: label: colour of its outline.
+        caption: written above the axial picture; the planes' names above the others.
+        height: of the coronal and sagittal pictures, in pixels; one scale for all three.
+        window: the values that become black and white.
+        at: where to cut, as fractions from below, from the front and from the right.
+    """
+    view = canonical_view(volume.array, volume.geometry, "SPL")
+    outline = None if labels is None else canonical_view(labels, volume.geometry, "SPL").array
+    pixels = [
+        round(n * mm * height / (view.array.shape[0] * view.spacing[0]))
+        for n, mm in zip(view.array.shape, view.spacing, strict=True)
+    ]
+    pictures = []
+    for name, (rows, columns) in zip(PLANES, ((1, 2), (0, 2), (0, 1)), strict=True):
+        axis = PLANES.index(name)
+        picture = resized(grey(plane(view.array, name, at[axis]), window), pixels[columns], pixels[rows])
+        if outline is not None:
+            # Outlined after resizing, so that the line is one pixel wide whatever the voxel size.
+            cut = np.ascontiguousarray(plane(outline, name, at[axis]))
+            cut = np.asarray(
+                Image.fromarray(cut).resize((pixels[columns], pixels[rows]), Image.Resampling.NEAREST)
+            )
+            picture = outlined(picture, cut, colours or {})
+        pictures.append(captioned(picture, caption if name == "axial" and caption else name))
+    return pictures
 
 
 def captioned(picture: Picture, text: str) -> Picture:

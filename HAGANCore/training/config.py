@@ -63,6 +63,9 @@ class TrainingConfig:
     """Adam's learning rate of E^H and E^G."""
     class_weight: float = 0.1
     """Weight of the class loss in G (auxiliary classifier)."""
+    reconstruction_weight: float = 0.0
+    """Weight, in G, of the L1 between real volumes and what G makes of their encoded latents (as in
+    VAE-GAN and α-GAN). The paper has none; small models on small budgets vary more with it."""
     latent_weight: float = 0.01
     """Weight, in E^G, of how far the mean square of an encoded latent exceeds 1, that of the latents G is
     trained with. Without it encoded latents drift to ten times the norm, where G was never trained."""
@@ -107,7 +110,7 @@ class TrainingConfig:
         for name in ("lr_generator", "lr_discriminator", "lr_encoder", "checkpoint_minutes"):
             if not _is_number(getattr(self, name)) or not 0 < getattr(self, name) < float("inf"):
                 raise _wrong(name, getattr(self, name), "a positive number")
-        for name in ("class_weight", "latent_weight", "ema_half_life", "ema_ramp"):
+        for name in ("class_weight", "reconstruction_weight", "latent_weight", "ema_half_life", "ema_ramp"):
             if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) < float("inf"):
                 raise _wrong(name, getattr(self, name), "a number of at least 0")
         for name in ("conditional", "encode_for_average", "share_fakes", "shuffle"):

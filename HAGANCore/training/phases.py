@@ -78,6 +78,11 @@ def generator_loss(step: Step) -> tuple[Tensor, Scalars]:
         class_loss = _class_loss(class_logits, labels)
         loss = loss + step.config.class_weight * class_loss
         scalars["class_fake"] = class_loss.detach()
+    if step.config.reconstruction_weight:
+        with torch.no_grad():
+            z = step.networks.ground_encoder(step.networks.encoder.volume(step.real))
+        slab_loss, low_loss = _reconstruction_losses(step, step.networks.generator, z)
+        loss = loss + step.config.reconstruction_weight * (slab_loss + low_loss) / 2
     return loss, scalars
 
 
@@ -108,14 +113,17 @@ def ground_encoder_loss(step: Step) -> tuple[Tensor, Scalars]:
     Plus a bound on the latent's norm, see ``TrainingConfig.latent_weight``.
     """
     z = step.networks.ground_encoder(step.real_features)
-    generator = _target(step)
-    slab, low = generator.slab_and_low(generator.features(z, step.real_classes()), step.feature_start)
-    slab_loss = F.l1_loss(slab.float(), step.real_slab())
-    low_loss = F.l1_loss(low.float(), step.real_low())
+    slab_loss, low_loss = _reconstruction_losses(step, _target(step), z)
     mean_square = z.float().square().mean(dim=1)
     excess = F.relu(mean_square - 1).mean()
     scalars = {"reconstruction_low": low_loss.detach(), "latent_rms": mean_square.detach().mean().sqrt()}
     return (slab_loss + low_loss) / 2 + step.config.latent_weight * excess, scalars
+
+
+def _reconstruction_losses(step: Step, generator: Generator, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the L1 of the slab and of the low-resolution volume that G makes of encoded latents."""
+    slab, low = generator.slab_and_low(generator.features(z, step.real_classes()), step.feature_start)
+    return F.l1_loss(slab.float(), step.real_slab()), F.l1_loss(low.float(), step.real_low())
 
 
 def _class_loss(class_logits: Tensor, labels: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ class Trainer:
         try:
             with self._stop_on_signals():
                 while self.iteration < self.config.total_iterations:
-                    report = self._iterate(*next(data))
+                    report = self.iterate(*next(data))
                     self.iteration += 1
                     now = time.monotonic()
                     self.seconds = begun + now - started
@@ -146,7 +146,7 @@ class Trainer:
         }
         return save_checkpoint(self.folder / "checkpoints", self.iteration, state, self.config.keep)
 
-    def _iterate(self, volumes: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def iterate(self, volumes: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Run the phases once; returns losses and scalars, still on the device."""
         parts = self.config.accumulate
         steps = [

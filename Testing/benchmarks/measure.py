@@ -1,0 +1,85 @@
+"""What the benchmarks share: one measurement per fresh process, a table for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+def peak_mb() -> float:
+    """Return the most memory this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def machine() -> str:
+    """Return what the figures were measured on."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        ]
+        model = names[0] if names else model
+    return f"{model}, {os.cpu_count()} cores, torch {torch.__version__}"
+
+
+def main(
+    description: str,
+    variants: Callable[[argparse.Namespace], list[str]],
+    measure: Callable[[str, argparse.Namespace], dict[str, float]],
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+) -> None:
+    """Measure each variant in a fresh process; the first is what the others' ratios refer to.
+
+    Args:
+        description: what is measured.
+        variants: their names, from the arguments.
+        measure: measures one variant: ``seconds`` and ``peak_mb``, and whatever else.
+        add_arguments: adds options of the benchmark's own.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    add_arguments(parser)
+    args = parser.parse_args()
+    if args.only:
+        print(json.dumps(measure(args.only, args)))
+        return
+    rows = []
+    for name in variants(args):
+        command = [sys.executable, *sys.argv, "--only", name]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        figures = json.loads(done.stdout.splitlines()[-1])
+        first = rows[0] if rows else figures
+        rows.append(
+            {
+                "variant": name,
+                **figures,
+                "ratio": round(first["seconds"] / figures["seconds"], 2),
+                "memory_ratio": round(first["peak_mb"] / figures["peak_mb"], 2),
+            }
+        )
+        print(f"{name}: {figures}", file=sys.stderr)
+    if args.json:
+        print(json.dumps({"benchmark": description, "machine": machine(), "rows": rows}, indent=2))
+    else:
+        _print_table(rows)
+
+
+def _print_table(rows: list[dict]) -> None:
+    print(f"| {' | '.join(rows[0])} |")
+    print(f"|{'---|' * len(rows[0])}")
+    for row in rows:
+        print(f"| {' | '.join(str(round(v, 3) if isinstance(v, float) else v) for v in row.values())} |")
+    print(f"\n{machine()}")

@@ -1,0 +1,336 @@
+"""Training: what is drawn, what is learned, and that nothing is lost when it is interrupted."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from HAGANCore.errors import Cancelled, HaganError
+from HAGANCore.training import PRESETS, Trainer, TrainingConfig
+from HAGANCore.training.augment import SCALE, augment_pair
+from HAGANCore.training.checkpoint import list_checkpoints
+from HAGANCore.training.config import AUGMENTATIONS
+from HAGANCore.training.data import DataOrder
+from HAGANCore.training.log import read_log
+from HAGANCore.training.step import Step, draw_slab, random_stream
+from HAGANCore.volumes.cohort import Cohort, CohortWriter
+from HAGANCore.volumes.profiles import PROFILES
+
+SIZE = 32
+SMALL = TrainingConfig(
+    latent=8,
+    generator_width=4,
+    discriminator_width=64,
+    ground_encoder_width=16,
+    iterations=4,
+    batch=2,
+    log_every=1,
+    preview_every=1000,
+    precision="float32",
+)
+WITHOUT_TIMES = ("seconds", "volumes_per_second", "peak_memory_mb")
+
+
+def balls(
+    folder: Path, count: int = 6, classes: tuple[str, ...] = ("small", "large"), labelled: int = 4
+) -> Cohort:
+    """Write a cohort of balls of growing radius; all but the first ``labelled`` have no label."""
+    z, y, x = np.mgrid[:SIZE, :SIZE, :SIZE] - (SIZE - 1) / 2
+    distance = np.sqrt(z**2 + y**2 + x**2)
+    with CohortWriter(folder, PROFILES["thorax-ct-fov"], SIZE, classes) as writer:
+        for index in range(count):
+            ball = np.where(distance < 5 + index, 0.5, -0.8)
+            label = index % len(classes) if classes and index < labelled else -1
+            writer.add(f"ball{index}", ball, label=label)
+    return Cohort.open(folder)
+
+
+@pytest.fixture
+def a_cohort(tmp_path: Path) -> Cohort:
+    return balls(tmp_path / "cohort")
+
+
+def losses(run: Path) -> list[dict]:
+    """Return the log without what depends on the clock."""
+    return [{k: v for k, v in line.items() if k not in WITHOUT_TIMES} for line in read_log(run / "log.jsonl")]
+
+
+def step_for(trainer: Trainer, iteration: int = 0) -> Step:
+    volumes = torch.from_numpy(np.stack([trainer.cohort.load(i) for i in (0, 5)])).unsqueeze(1)
+    labels = torch.from_numpy(trainer.cohort.labels[[0, 5]])
+    return Step(
+        trainer.networks,
+        trainer.config,
+        volumes,
+        labels,
+        trainer.class_frequencies,
+        random_stream(0, iteration, 0),
+    )
+
+
+def test_every_volume_comes_once_per_epoch_in_a_new_order():
+    order = DataOrder(count=7, seed=3)
+    epochs = [order.indices(7 * e, 7 * e + 7) for e in range(3)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_the_order_is_a_function_of_the_position():
+    order = DataOrder(count=5, seed=1)
+    assert order.indices(0, 12)[4:9] == DataOrder(count=5, seed=1).indices(4, 9)
+
+
+def test_first_and_last_slices_are_drawn_as_often_as_the_middle():
+    low_size, depth = 64, 8
+    random = torch.Generator().manual_seed(0)
+    seen = np.zeros(low_size)
+    for _ in range(20_000):
+        start = draw_slab(low_size, depth, random)
+        seen[start : start + depth] += 1
+    assert seen.min() > 0.9 * seen[20:40].mean()
+    assert seen.max() < 2.1 * seen[20:40].mean()
+
+
+def test_features_and_voxels_are_cut_at_the_same_place(a_cohort: Cohort, tmp_path: Path):
+    aligned = Trainer(a_cohort, tmp_path / "run", SMALL)
+    assert all(s.voxel_start == 4 * s.feature_start for s in (step_for(aligned, i) for i in range(50)))
+    published = Trainer(a_cohort, tmp_path / "reference", SMALL.changed({"slab_draw": "voxel-grid"}))
+    assert any(s.voxel_start != 4 * s.feature_start for s in (step_for(published, i) for i in range(50)))
+
+
+def test_low_resolution_is_the_average_by_default_and_sampled_in_the_reference(
+    a_cohort: Cohort, tmp_path: Path
+):
+    step = step_for(Trainer(a_cohort, tmp_path / "run", SMALL))
+    assert torch.equal(step.real_low(), F.avg_pool3d(step.real, 4))
+    step = step_for(Trainer(a_cohort, tmp_path / "reference", SMALL.changed({"low_resolution": "nearest"})))
+    assert torch.equal(step.real_low(), step.real[:, :, ::4, ::4, ::4])
+
+
+@pytest.mark.parametrize("kind", AUGMENTATIONS)
+def test_augmentation_changes_slab_and_low_resolution_alike_and_passes_gradients(kind: str):
+    volume = torch.randn(2, 1, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    low = F.avg_pool3d(volume, SCALE)
+    changed, changed_low = augment_pair(volume, low, (kind,), torch.Generator().manual_seed(2))
+    assert not torch.equal(changed, volume)
+    assert torch.allclose(F.avg_pool3d(changed, SCALE), changed_low, atol=1e-5)
+    changed.sum().backward()
+    assert volume.grad is not None
+    assert volume.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"conditional": True},
+        {"batch": 1},
+        {"batch": 1, "conditional": True},
+        {"accumulate": 2},
+        {"augment": AUGMENTATIONS},
+        {"encoder_iterations": 2},
+        {
+            "normalisation": "group",
+            "slab_draw": "voxel-grid",
+            "share_fakes": False,
+            "encode_for_average": False,
+        },
+        {"precision": "bfloat16"},
+    ],
+    ids=str,
+)
+def test_every_kind_of_run_trains_all_networks(a_cohort: Cohort, tmp_path: Path, changes: dict):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL.changed(changes))
+    before = {name: [p.clone() for p in network.parameters()] for name, network in trainer._named_networks()}
+    assert trainer.run()
+    for name, network in trainer._named_networks():
+        assert any(not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)), (
+            name
+        )
+    assert [line["iteration"] for line in losses(tmp_path / "run")] == list(range(1, trainer.iteration + 1))
+
+
+def test_a_cohort_without_a_single_label_cannot_be_conditional(tmp_path: Path):
+    cohort = balls(tmp_path / "cohort", labelled=0)
+    with pytest.raises(HaganError, match="None of the 6 volumes is labelled"):
+        Trainer(cohort, tmp_path / "run", SMALL.changed({"conditional": True}))
+
+
+def test_encoders_learn_to_reconstruct(a_cohort: Cohort, tmp_path: Path):
+    config = SMALL.changed(
+        {"iterations": 60, "lr_encoder": 2e-3, "lr_generator": 1e-3, "encoder_iterations": 60}
+    )
+    Trainer(a_cohort, tmp_path / "run", config).run()
+    lines = losses(tmp_path / "run")
+    assert np.mean([line["loss_E^G"] for line in lines[-10:]]) < 0.6 * lines[0]["loss_E^G"]
+
+
+def test_previews_are_made_at_fixed_seeds(a_cohort: Cohort, tmp_path: Path):
+    Trainer(a_cohort, tmp_path / "run", SMALL.changed({"preview_every": 2})).run()
+    assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == [
+        "00000002.png",
+        "00000004.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"conditional": True, "accumulate": 2, "augment": AUGMENTATIONS}], ids=str
+)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    a_cohort: Cohort, tmp_path: Path, changes: dict
+):
+    config = SMALL.changed({**changes, "iterations": 6, "encoder_iterations": 1})
+    Trainer(a_cohort, tmp_path / "whole", config).run()
+    first = Trainer(a_cohort, tmp_path / "parts", config)
+    with pytest.raises(Cancelled):
+        first.run(progress=cancel_after(first, 3))
+    resumed = Trainer(a_cohort, tmp_path / "parts", config, resume=True)
+    assert resumed.iteration == 3
+    assert resumed.run()
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+def cancel_after(trainer: Trainer, iteration: int):
+    def progress(fraction: float, text: str = "") -> None:
+        if trainer.iteration >= iteration:
+            raise Cancelled("enough")
+
+    return progress
+
+
+def start_training(cohort: Path, run: Path, *more: str) -> subprocess.Popen:
+    settings = [f"--set={name}={json.dumps(value)}" for name, value in SMALL.to_dict().items()]
+    command = [sys.executable, "-m", "HAGANCore", "train", str(cohort), "--out", str(run), *settings, *more]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end, "nothing happened for a minute"
+        time.sleep(0.02)
+
+
+def test_a_run_killed_at_any_moment_goes_on_as_if_nothing_had_happened(a_cohort: Cohort, tmp_path: Path):
+    run = tmp_path / "run"
+    often = ("--iterations=40", "--set=checkpoint_minutes=0.0001")
+    process = start_training(a_cohort.folder, run, *often)
+    wait_for(lambda: len(read_log(run / "log.jsonl")) >= 8, process)
+    process.kill()
+    process.wait()
+    assert start_training(a_cohort.folder, run, "--resume", *often).wait() == 0
+    Trainer(a_cohort, tmp_path / "whole", SMALL.changed({"iterations": 40})).run()
+    assert losses(run) == losses(tmp_path / "whole")
+
+
+def test_sigterm_keeps_a_checkpoint_and_says_how_to_go_on(a_cohort: Cohort, tmp_path: Path):
+    run = tmp_path / "run"
+    process = start_training(a_cohort.folder, run, "--iterations=100000")
+    wait_for(lambda: len(read_log(run / "log.jsonl")) >= 3, process)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
+    assert len(list_checkpoints(run / "checkpoints")) == 1
+
+
+def test_an_exploding_loss_names_its_phase_and_keeps_the_last_checkpoint(a_cohort: Cohort, tmp_path: Path):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL)
+    good = trainer.save()
+    with torch.no_grad():
+        trainer.networks.encoder.blocks[0].conv.weight.fill_(float("nan"))
+    with pytest.raises(HaganError, match=r"phase E\^H is nan at iteration 1"):
+        trainer.run()
+    assert list_checkpoints(tmp_path / "run" / "checkpoints") == [good]
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(a_cohort: Cohort, tmp_path: Path):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL)
+    trainer.save()
+    trainer.iteration = 2
+    newest = trainer.save()
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert Trainer(a_cohort, tmp_path / "run", SMALL, resume=True).iteration == 0
+
+
+def test_only_the_newest_checkpoints_are_kept(a_cohort: Cohort, tmp_path: Path):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL.changed({"keep": 2}))
+    for trainer.iteration in range(4):
+        trainer.save()
+    names = [path.name for path in list_checkpoints(tmp_path / "run" / "checkpoints")]
+    assert names == ["iteration-00000002.pt", "iteration-00000003.pt"]
+
+
+def test_a_disk_that_fills_up_leaves_the_earlier_checkpoint(a_cohort: Cohort, tmp_path: Path):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL)
+    good = trainer.save()
+    trainer.iteration = 1
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (good.stat().st_size // 2, limit[1]))
+    try:
+        with pytest.raises(HaganError, match=r"could not be written .* earlier checkpoints are kept"):
+            trainer.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == [good]
+
+
+def test_an_unreadable_volume_is_named(a_cohort: Cohort, tmp_path: Path):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL)
+    for entry in a_cohort.entries[2:]:
+        (a_cohort.folder / entry.file).write_bytes(b"not an array")
+    with pytest.raises(HaganError, match=r"ball\d.npy' cannot be read"):
+        trainer.run()
+
+
+def test_a_run_is_not_overwritten_nor_resumed_with_something_else(a_cohort: Cohort, tmp_path: Path):
+    Trainer(a_cohort, tmp_path / "run", SMALL).run()
+    with pytest.raises(HaganError, match="already holds a run"):
+        Trainer(a_cohort, tmp_path / "run", SMALL)
+    with pytest.raises(HaganError, match="other widths"):
+        Trainer(a_cohort, tmp_path / "run", SMALL.changed({"latent": 9}), resume=True)
+    with pytest.raises(HaganError, match="another cohort"):
+        Trainer(balls(tmp_path / "other", count=5), tmp_path / "run", SMALL, resume=True)
+    with pytest.raises(HaganError, match="No checkpoint"):
+        Trainer(a_cohort, tmp_path / "empty", SMALL, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("batch", 0),
+        ("batch", 2.5),
+        ("lr_generator", -1.0),
+        ("lr_encoder", float("nan")),
+        ("augment", ["rotate"]),
+        ("slab_draw", "random"),
+        ("conditional", "yes"),
+        ("no_such_field", 1),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value(field: str, value: object):
+    with pytest.raises(HaganError, match=field):
+        SMALL.changed({field: value})
+
+
+def test_a_configuration_file_starts_from_its_preset(tmp_path: Path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"preset": "reference", "latent": 64}))
+    assert TrainingConfig.read(path) == PRESETS["reference"].changed({"latent": 64})
+    path.write_text("{")
+    with pytest.raises(HaganError, match="not valid JSON"):
+        TrainingConfig.read(path)
