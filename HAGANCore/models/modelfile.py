@@ -97,6 +97,19 @@ class ModelFile:
         """Return D, or None where the file has none."""
         return self._network("discriminator", Discriminator)
 
+    def check_weights(self) -> dict[str, int]:
+        """Build every network in the file, one after the other; return how many parameters each has.
+
+        Raises:
+            ModelFileError: a weight is not finite, or the file has changed.
+        """
+        counts = {}
+        for name in self.stored:
+            network = self._network(name, NETWORKS[name])
+            assert network is not None  # it is stored
+            counts[name] = sum(parameter.numel() for parameter in network.parameters())
+        return counts
+
     def _network(self, name: str, kind: Callable[[Architecture], _Network]) -> _Network | None:
         if name not in self.stored:
             return None

@@ -124,10 +124,17 @@ def model_folder() -> Path:
     return base / "hagan" / "models"
 
 
-def resolve_model(name_or_path: str | Path) -> Path:
-    """Return the file of a model given by its name in the registry (``demo``) or by its path.
+def own_models() -> list[str]:
+    """Return the names of the models in :func:`model_folder` that the registry does not know."""
+    known = {entry.name for entry in read_registry()}
+    return sorted(path.stem for path in model_folder().glob("*.safetensors") if path.stem not in known)
 
-    Names come first: a file in the current folder that has a model's name is meant by ``./demo``.
+
+def resolve_model(name_or_path: str | Path) -> Path:
+    """Return the file of a model given by its name (``demo``) or by its path.
+
+    Names in the registry come first: a file in the current folder that has one is meant by ``./demo``.
+    Then paths, then the models of one's own in :func:`model_folder`.
 
     Raises:
         ModelFileError: neither a known model nor a file, or a model that is not on this machine; the
@@ -138,15 +145,16 @@ def resolve_model(name_or_path: str | Path) -> Path:
     if entry is None:
         if Path(name_or_path).exists():
             return Path(name_or_path)
+        own = own_models()
+        if str(name_or_path) in own:
+            return model_folder() / f"{name_or_path}.safetensors"
         raise ModelFileError(
             f"There is no model file '{name_or_path}' and no model of that name; "
-            f"known names are {', '.join(entries)}."
+            f"known names are {', '.join([*entries, *own])}."
         )
     if not entry.available:
-        raise ModelFileError(
-            f"The model '{entry.name}' is not on this machine (looked in {model_folder()}). "
-            f"{entry.how_to_obtain}"
-        )
+        place = "among the files of HAGANCore" if entry.resource else f"at {entry.path}"
+        raise ModelFileError(f"The model '{entry.name}' is not {place}. {entry.how_to_obtain}")
     return entry.path
 
 
