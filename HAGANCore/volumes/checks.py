@@ -106,9 +106,7 @@ def _not_hounsfield(array: npt.NDArray, values: npt.NDArray, modality: str) -> s
     lower, upper = _SOFT_TISSUE_HU
     tissue = float(((values > lower) & (values < upper)).mean())
     if tissue < _LEAST_SOFT_TISSUE:
-        return (
-            f"Only {tissue:.1%} of the scan is soft tissue ({lower:.0f}..{upper:.0f} HU): no HU, or no body"
-        )
+        return f"Only {tissue:.1%} of the scan is within {lower:.0f}..{upper:.0f} HU: no HU, or no body"
     return None
 
 
@@ -128,7 +126,7 @@ def _check_slices(volume: Volume, profile: Profile) -> list[Finding]:
         findings.append(
             _refuse(
                 "missing-slices",
-                f"The scan misses slices: neighbours are up to {largest:.2f} mm apart where {usual:.2f} mm is "
+                f"The scan misses slices: neighbours are up to {largest:.2f} mm apart, {usual:.2f} mm is "
                 "usual; export the complete series.",
             )
         )
@@ -176,7 +174,7 @@ def _check_extent(volume: Volume, profile: Profile) -> list[Finding]:
     if covered < refuse:
         return [_refuse("small-scan", f"{text}give a scan of the whole chest and check its voxel size.")]
     if covered < warn:
-        return [_warn("small-scan", f"{text}what is missing is filled. A scan of the whole chest is better.")]
+        return [_warn("small-scan", f"{text}what is missing is filled; a whole chest is better.")]
     return []
 
 
@@ -186,7 +184,7 @@ def _check_lungs(volume: Volume) -> list[Finding]:
         return [
             _refuse(
                 "no-lungs",
-                f"No lungs are in view (less than {SMALLEST_LUNGS_ML:.0f} mL of lung tissue was found); a CT of "
+                f"No lungs are in view (less than {SMALLEST_LUNGS_ML:.0f} mL of lung tissue found); a CT of "
                 "the chest is needed.",
             )
         ]
@@ -197,8 +195,8 @@ def _check_lungs(volume: Volume) -> list[Finding]:
     return [
         _warn(
             "lungs-cut",
-            f"The lungs are cut at the {cut} of the scan ({lungs.volume_ml:.0f} mL in view); what lies beyond "
-            "is unknown, and volumes will be too small.",
+            f"The lungs are cut at the {cut} of the scan ({lungs.volume_ml:.0f} mL in view); what lies "
+            "beyond is unknown, and volumes will be too small.",
         )
     ]
 

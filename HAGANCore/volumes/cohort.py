@@ -1,18 +1,13 @@
-"""Cohorts: a folder of prepared volumes and a manifest that says what each of them is.
-
-``manifest.json`` is written when the cohort is begun and again when it is closed. In between every finished
-volume adds one line to ``entries.jsonl``, so that a run that is killed loses nothing and can go on.
-"""
+"""Cohorts: a folder of prepared volumes and a manifest that says what each of them is."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,31 +17,11 @@ import numpy.typing as npt
 
 from ..errors import HaganError
 from ..files import written_whole
+from .manifest import JOURNAL, MANIFEST, UNLABELLED, Entry, Manifest
 from .profiles import Profile
 
-FORMAT = "hagan-cohort"
-VERSION = 1
-UNLABELLED = -1
-
-_MANIFEST, _JOURNAL, _VOLUMES = "manifest.json", "entries.jsonl", "volumes"
+_VOLUMES = "volumes"
 _FULL_SCALE = 32767
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One volume of a cohort."""
-
-    id: str
-    file: str
-    """Path of the array, relative to the cohort's folder."""
-    sha256: str
-    """Of the array's file."""
-    label: int = UNLABELLED
-    covariates: dict[str, float | str] = field(default_factory=dict)
-    source: str = ""
-    """The scan's path as it was given, empty for phantoms."""
-    preparation: dict[str, Any] = field(default_factory=dict)
-    """Every step from the scan to the cube, with the scan's geometry; see ``preprocess.Preparation``."""
 
 
 def write_array(path: Path | str, array: npt.ArrayLike) -> str:
@@ -88,17 +63,18 @@ class CohortWriter:
     def __init__(self, folder: Path | str, profile: Profile, size: int, classes: Sequence[str] = ()) -> None:
         self.folder = Path(folder)
         self.profile, self.size, self.classes = profile, size, tuple(classes)
-        self._entries: dict[str, Entry] = {}
-        self._failed: dict[str, str] = {}
-        if (self.folder / _MANIFEST).exists():
+        self._manifest = Manifest(profile, size, self.classes)
+        if (self.folder / MANIFEST).exists():
             self._take_up()
         (self.folder / _VOLUMES).mkdir(parents=True, exist_ok=True)
-        self._write_manifest()
+        for torn in (self.folder / _VOLUMES).glob(".tmp-*"):  # a run was killed while it wrote
+            torn.unlink()
+        self._manifest.write(self.folder)
         # What an earlier journal held is in the manifest now; its last line may have been cut off.
-        self._journal = (self.folder / _JOURNAL).open("w", encoding="utf-8")
+        self._journal = (self.folder / JOURNAL).open("w", encoding="utf-8")
 
     def _take_up(self) -> None:
-        earlier = _read_manifest(self.folder)
+        earlier = Manifest.read(self.folder)
         for name in ("profile", "size", "classes"):
             theirs, mine = getattr(earlier, name), getattr(self, name)
             if theirs != mine:
@@ -107,23 +83,23 @@ class CohortWriter:
                     f"({getattr(theirs, 'name', theirs)}, not {getattr(mine, 'name', mine)}); "
                     "choose another folder."
                 )
-        self._failed = earlier.failed
         # An entry counts only while its volume is there; a lost one is simply made again.
         expected = _file_bytes(self.size)
-        for entry in earlier.entries:
+        for id, entry in list(earlier.entries.items()):
             path = self.folder / entry.file
-            if path.is_file() and path.stat().st_size == expected:
-                self._entries[entry.id] = entry
+            if not path.is_file() or path.stat().st_size != expected:
+                del earlier.entries[id]
+        self._manifest = earlier
 
     @property
     def done_ids(self) -> set[str]:
         """The ids that need no further work."""
-        return set(self._entries)
+        return set(self._manifest.entries)
 
     @property
     def failed(self) -> list[dict[str, str]]:
         """The scans that could not be used: ``{"file": …, "reason": …}``."""
-        return [{"file": file, "reason": reason} for file, reason in self._failed.items()]
+        return [{"file": file, "reason": reason} for file, reason in self._manifest.failed.items()]
 
     def volume_path(self, id: str) -> Path:
         """Return where the array of this volume belongs, for :func:`write_array` in another process."""
@@ -175,20 +151,30 @@ class CohortWriter:
             source=source,
             preparation=dict(preparation or {}),
         )
-        self._note({"entry": asdict(entry)})
-        self._entries[id] = entry
-        self._failed.pop(source, None)
+        self._manifest.note_entry(entry, self._journal)
+
+    def update(self, id: str, label: int, covariates: Mapping[str, float | str]) -> None:
+        """Give a volume that is done another label and other covariates, where they have changed."""
+        old = self._manifest.entries[id]
+        if (old.label, old.covariates) != (label, _clean_covariates(covariates)):
+            self.add_written(
+                id,
+                old.sha256,
+                label=label,
+                covariates=covariates,
+                source=old.source,
+                preparation=old.preparation,
+            )
 
     def fail(self, file: str, reason: str) -> None:
         """Say in the manifest that this scan could not be used, and why."""
-        self._note({"failed": {"file": file, "reason": reason}})
-        self._failed[file] = reason
+        self._manifest.note_failure(file, reason, self._journal)
 
     def close(self) -> None:
         """Merge the journal into the manifest."""
         self._journal.close()
-        self._write_manifest()
-        (self.folder / _JOURNAL).unlink(missing_ok=True)
+        self._manifest.write(self.folder)
+        (self.folder / JOURNAL).unlink(missing_ok=True)
 
     def __enter__(self) -> CohortWriter:
         return self
@@ -203,25 +189,6 @@ class CohortWriter:
             raise HaganError(
                 f"Volume '{id}' has label {label}; this cohort has {len(self.classes)} classes "
                 f"(labels 0..{len(self.classes) - 1}, -1 for unlabelled)."
-            )
-
-    def _note(self, line: dict[str, Any]) -> None:
-        self._journal.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-        self._journal.flush()
-
-    def _write_manifest(self) -> None:
-        document = {
-            "format": FORMAT,
-            "version": VERSION,
-            "profile": self.profile.to_dict(),
-            "size": self.size,
-            "classes": list(self.classes),
-            "entries": [asdict(entry) for entry in self._entries.values()],
-            "failed": self.failed,
-        }
-        with written_whole(self.folder / _MANIFEST) as temporary:
-            temporary.write_text(
-                json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
             )
 
 
@@ -245,7 +212,15 @@ class Cohort:
         Raises:
             HaganError: no cohort, an unknown version, a damaged manifest, a missing or truncated volume.
         """
-        cohort = _read_manifest(Path(folder))
+        manifest = Manifest.read(Path(folder))
+        cohort = cls(
+            folder=Path(folder),
+            profile=manifest.profile,
+            size=manifest.size,
+            classes=manifest.classes,
+            entries=tuple(manifest.entries[id] for id in sorted(manifest.entries)),
+            failed=manifest.failed,
+        )
         expected = _file_bytes(cohort.size)
         for entry in cohort.entries:
             path = cohort.folder / entry.file
@@ -329,55 +304,3 @@ def _file_bytes(size: int) -> int:
     memory = io.BytesIO()
     np.save(memory, np.empty((0, size, size), np.int16))
     return memory.tell() + 2 * size**3
-
-
-def _read_manifest(folder: Path) -> Cohort:
-    path = folder / _MANIFEST
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise HaganError(
-            f"'{folder}' is no cohort: it has no {_MANIFEST}. Make one with 'hagan preprocess' or "
-            "'hagan phantom'."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise HaganError(f"The cohort's manifest '{path}' cannot be read: {error}.") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise HaganError(f"'{path}' is not the manifest of a cohort.")
-    if document.get("version") != VERSION:
-        raise HaganError(
-            f"The cohort '{folder}' has format version {document.get('version')}, this HAGANCore reads "
-            f"version {VERSION}; update HAGANCore or preprocess the scans again."
-        )
-    try:
-        entries = {value["id"]: Entry(**value) for value in document["entries"]}
-        failed = {value["file"]: value["reason"] for value in document["failed"]}
-        _read_journal(folder / _JOURNAL, entries, failed)
-        size = int(document["size"])
-        return Cohort(
-            folder=folder,
-            profile=Profile.from_dict(document["profile"]),
-            size=size,
-            classes=tuple(document["classes"]),
-            entries=tuple(entries.values()),
-            failed=failed,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise HaganError(f"The cohort's manifest '{path}' is damaged ({error!r}).") from None
-
-
-def _read_journal(path: Path, entries: dict[str, Entry], failed: dict[str, str]) -> None:
-    """Add what an unfinished run has noted; its last line may be cut off."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            note = json.loads(line)
-        except ValueError:
-            continue
-        if "entry" in note:
-            entry = Entry(**note["entry"])
-            entries[entry.id] = entry
-            failed.pop(entry.source, None)
-        else:
-            failed[note["failed"]["file"]] = note["failed"]["reason"]

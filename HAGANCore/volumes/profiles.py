@@ -28,7 +28,7 @@ class Profile:
 
     name: str
     """The name the user types, e.g. ``thorax-ct``."""
-    anatomy: str
+    anatomy: str = "thorax"
     """``thorax`` or ``brain``: what must be in view."""
     modality: str
     """``CT`` or ``MR``."""

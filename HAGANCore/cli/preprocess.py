@@ -1,0 +1,105 @@
+"""``hagan preprocess``: a folder or a table of scans becomes a cohort for training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import HaganError
+from .console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``hagan preprocess``."""
+    parser.epilog = (
+        "A scan that cannot be used is reported with its reason and left out. The command can be stopped\n"
+        "and given again; it goes on where it was.\n\n"
+        "Examples:\n"
+        "  hagan preprocess scans/ --out cohort/ --profile thorax-ct-fov --size 128\n"
+        "  hagan preprocess patients.csv --out cohort/ --profile thorax-ct --size 256 --jobs 8"
+    )
+    parser.add_argument(
+        "input",
+        type=Path,
+        metavar="INPUT",
+        help="folder with scans (DICOM folders, NIfTI, NRRD, MHA, MGZ, also in its folders), or a CSV table "
+        "with the column 'file' and, if wanted, 'id', 'label' and covariates",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="COHORT", help="folder of the cohort")
+    parser.add_argument(
+        "--profile",
+        default="thorax-ct-fov",
+        metavar="NAME",
+        help="thorax-ct-fov (default), thorax-ct, brain-mr",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=128,
+        choices=(32, 64, 128, 256, 512),
+        metavar="R",
+        help="voxels along each edge: 32, 64, 128 (default), 256 or 512",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="CSV",
+        help="labels and covariates by 'id' or 'file' for a folder's scans",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes at once (default: all cores)")
+
+
+def run(args: argparse.Namespace, console: Console) -> dict:
+    """Build the cohort; returns the document of ``--json``.
+
+    Raises:
+        HaganError: not a single scan could be used.
+    """
+    from ..processes import available_cores
+    from ..volumes.build import build_cohort
+    from ..volumes.profiles import profile_named
+
+    profile = profile_named(args.profile)
+    scans = _scans(args)
+    jobs = min(available_cores() if args.jobs is None else max(1, args.jobs), len(scans))
+    console.print(f"{len(scans)} scans → {args.size}³ voxels, profile {profile.name}, {jobs} at once")
+    with console.progress("scans") as progress:
+        report = build_cohort(scans, args.out, profile, args.size, jobs, progress)
+    for file, lines in report.warnings.items():
+        for line in lines:
+            console.warn(f"{file}: {line}")
+    for failure in report.failed:
+        console.warn(f"left out {failure['file']}: {failure['reason']}")
+    document = {
+        "cohort": str(args.out),
+        "profile": profile.name,
+        "size": args.size,
+        "ok": len(report.ok),
+        "failed": list(report.failed),
+        "warnings": report.warnings,
+    }
+    if not report.ok:
+        console.document(document)
+        raise HaganError(
+            f"None of {len(scans)} scans could be used; the first: {report.failed[0]['file']}: "
+            f"{report.failed[0]['reason']}"
+        )
+    console.print(f"{args.out}: {len(report.ok)} of {len(scans)} scans ready")
+    return document
+
+
+def _scans(args: argparse.Namespace) -> list:
+    from ..volumes.scans import add_labels, find_scans, read_scan_table
+
+    if args.input.is_dir():
+        scans = find_scans(args.input, leave_out=args.out)
+        return add_labels(scans, args.input, args.labels) if args.labels else scans
+    if not args.input.exists():
+        raise HaganError(f"There is no folder or table '{args.input}'; check the path.")
+    if args.input.suffix.lower() != ".csv":
+        raise HaganError(
+            f"'{args.input}' is neither a folder nor a .csv table; give the folder that holds it."
+        )
+    if args.labels:
+        raise HaganError("A table brings its own labels; give --labels only with a folder.")
+    return read_scan_table(args.input)
