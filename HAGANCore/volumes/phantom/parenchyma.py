@@ -76,5 +76,5 @@ class Parenchyma:
         healthy = healthy + 12.0 * self._fine.at(x, y, z)
         # The shift puts the -950 HU contour, not the middle of the transition, on the limit.
         excess = self._proneness(x, y, z) - np.float32(self._limit)
-        sick = 1 / (1 + np.exp(-np.clip(excess * 9.0 + 1.6, -30, 30)))
-        return healthy + sick * (np.float32(-978.0) - healthy)
+        sick = 1 / (1 + np.exp(-np.clip(excess * 14.0 + 2.0, -30, 30)))
+        return healthy + sick * (np.float32(-986.0) - healthy)

@@ -115,11 +115,11 @@ class Thorax:
     def apex(self, x: Array, y: Array, z: Array) -> Array:
         """Return the signed distance to the domed caps over the apices, negative below them."""
         s = self.scale
-        centre_y = float(self.front(self.z(0.93)) * 0.42 + self.back(self.z(0.93)) * 0.58)
-        aside = (np.abs(x) - np.float32(44 * s)) / np.float32(48 * s)
-        ahead = (y - np.float32(centre_y)) / np.float32(50 * s)
+        centre_y = float(self.front(self.z(0.9)) * 0.47 + self.back(self.z(0.9)) * 0.53)
+        aside = (np.abs(x) - np.float32(45 * s)) / np.float32(54 * s)
+        ahead = (y - np.float32(centre_y)) / np.float32(66 * s)
         cap = self.z(1.0) - np.float32(30 * s) * (aside * aside + ahead * ahead)
-        steep2 = (60 * s) ** 2 * ((aside / (48 * s)) ** 2 + (ahead / (50 * s)) ** 2)
+        steep2 = (60 * s) ** 2 * ((aside / (54 * s)) ** 2 + (ahead / (66 * s)) ** 2)
         return (z - cap) / np.sqrt(1 + steep2.astype(np.float32))
 
     def pleura(self, x: Array, y: Array, z: Array) -> Array:

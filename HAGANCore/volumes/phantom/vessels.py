@@ -12,6 +12,9 @@ from .thorax import Thorax
 Points = npt.NDArray[np.float64]
 GENERATIONS = 8
 """Each tree of a lung ends in 2 ** GENERATIONS twigs."""
+_REACH = (0.2, 0.28, 0.35, 0.42, 0.48)
+"""Share of the way to its targets that a branch goes before it forks, by generation: lobar and segmental
+branches part close to the hilum, so that the vessels radiate from it."""
 
 
 def _at(thorax: Thorax, x: float, dy: float, level: float) -> Points:
@@ -126,7 +129,7 @@ def carina_of(thorax: Thorax) -> Points:
 
 
 def grow_tree(
-    root: Points, targets: Points, radius: float, rng: np.random.Generator, exponent: float = 2.9
+    root: Points, targets: Points, radius: float, rng: np.random.Generator, exponent: float = 2.75
 ) -> tuple[Tubes, npt.NDArray[np.int_]]:
     """Grow a tree from ``root`` (3,) towards all ``targets`` (2 ** n, 3).
 
@@ -150,7 +153,7 @@ def grow_tree(
         shares = np.stack([share, 1 - share], axis=1).reshape(-1)
         radii = radii.repeat(2) * shares ** (1 / exponent)
         goals = groups.mean(1)
-        part = 0.45 if groups.shape[1] > 1 else 0.85
+        part = _REACH[min(age, len(_REACH) - 1)] if groups.shape[1] > 1 else 0.85
         ends = starts + part * (goals - starts)
         if directions is not None:
             ends = ends + 0.18 * directions.repeat(2, 0)
@@ -176,20 +179,20 @@ def lung_trees(thorax: Thorax, inside: Points, rng: np.random.Generator) -> tupl
         points = inside[inside[:, 0] * side > 0]
         hilum = thorax.hilum(side)
         s, calibre = thorax.scale, thorax.parameters.vessels
-        for offset, radius in ((np.array([4.0, -2.0, 6.0]), 8.0), (np.array([2.0, -9.0, -10.0]), 7.0)):
+        for offset, radius in ((np.array([4.0, -2.0, 6.0]), 7.4), (np.array([2.0, -9.0, -10.0]), 6.4)):
             targets = points[rng.choice(len(points), 2**GENERATIONS, replace=False)]
             root = hilum + offset * [side, 1, 1] * s
             tree, age = grow_tree(root, targets, radius * s * calibre, rng)
             vessels.append(tree)
-            if radius == 8.0:
+            if radius == 7.4:
                 bronchi = tree.selected(age < 3)
                 shift = np.array([-3.0 * side, 5.0, -6.0]) * s
                 airways.append(
                     Tubes(
                         bronchi.starts + shift,
                         bronchi.ends + shift,
-                        0.62 * bronchi.start_radii / calibre,
-                        0.62 * bronchi.end_radii / calibre,
+                        0.66 * bronchi.start_radii / calibre,
+                        0.66 * bronchi.end_radii / calibre,
                         bronchi.flats,
                     )
                 )
