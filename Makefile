@@ -18,7 +18,7 @@ demo: $(VENV)/.ready
 	$(BIN)/hagan demo --out '$(OUT)' $(if $(SCAN),--scan '$(SCAN)')
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
