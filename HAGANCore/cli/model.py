@@ -170,8 +170,8 @@ def _download(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..models.registry import model_folder, registry_entry
 
     entry = registry_entry(args.name)
-    if entry.resource is not None:
-        raise HaganError(f"The model '{entry.name}' is not downloaded. {entry.how_to_obtain}")
+    if entry.url is None:
+        raise HaganError(f"The model '{entry.name}' cannot be downloaded. {entry.how_to_obtain}")
     with console.progress(f"Download {entry.name}") as progress:
         path = download(entry, args.folder or model_folder(), progress)
     console.print(f"{path}: {entry.bytes:,} bytes, SHA-256 {entry.sha256}")
