@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from .volume import Geometry, Volume, nearest_rotation
 
 _UID, _NUMBER, _DESCRIPTION, _MODALITY = "0020|000e", "0020|0011", "0008|103e", "0008|0060"
 _SOP = "0008|0018"
+_CT_OR_MR = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[24](\.1)?\0")
+"""The class of a file that should hold an image of a scanner, as the first bytes of the file have it."""
 _AXIAL = 0.8
 """A series is axial when its slice normal is within 37° of the body's axis (a tilted gantry still is)."""
 _SAME_PLACE_MM = 1e-3
@@ -92,17 +96,9 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def find_series(folder: Path, recursive: bool = True) -> list[Series]:
-    """Return the image series in a folder, largest axial one first; files that are no images are left out."""
-    paths = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    groups: dict[tuple, list[_Slice]] = {}
-    for path in paths:
-        item = _read_header(path) if path.is_file() and is_dicom(path) else None
-        if item is not None:
-            plane = tuple(round(value, 2) for value in item.direction)
-            groups.setdefault((item.tags[_UID], item.size[:2], plane, item.components), []).append(item)
-    found = [Series(tuple(_without_copies(group))) for group in groups.values()]
-    return sorted(found, key=lambda one: (one.slices[0].components == 1, one.axial, one.voxels), reverse=True)
+def find_series(folder: Path) -> list[Series]:
+    """Return the image series below a folder, largest axial one first; what is no image is left out."""
+    return _sorted_out(_files(folder, recursive=True))[0]
 
 
 def read_dicom(path: Path, series: str | None = None) -> Volume:
@@ -114,12 +110,20 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
     Raises:
         HaganError: no series, or none as asked for, and as :func:`read_series`.
     """
-    found = find_series(path if path.is_dir() else path.parent, recursive=path.is_dir())
+    files = _files(path, recursive=True) if path.is_dir() else _files(path.parent, recursive=False)
+    found, damaged = _sorted_out(files)
     if path.is_file() and series is None:
         found = [one for one in found if path in {item.path for item in one.slices}]
+    if not found and damaged:
+        raise _damaged(damaged[0])
     if not found:
         raise HaganError(f"'{path}' holds no readable DICOM images; give the folder of one examination.")
     chosen = _choose(path, found, series)
+    # A torn file cannot say which series it belongs to; beside the chosen one it is most likely a part of it.
+    folders = {item.path.parent for item in chosen.slices}
+    for torn in damaged:
+        if torn.parent in folders:
+            raise _damaged(torn)
     volume = read_series(chosen)
     volume.meta["source"] = str(path)
     if len(found) > 1:
@@ -148,6 +152,33 @@ def read_series(series: Series) -> Volume:
     if series.modality == "CT":
         volume.meta["unit"] = "HU"
     return volume
+
+
+def _files(folder: Path, recursive: bool) -> Iterable[Path]:
+    return sorted(folder.rglob("*") if recursive else folder.iterdir())
+
+
+def _sorted_out(paths: Iterable[Path]) -> tuple[list[Series], list[Path]]:
+    """Return the series, largest axial one first, and the scanner's images that cannot be read."""
+    groups: dict[tuple, list[_Slice]] = {}
+    damaged = []
+    for path in paths:
+        if not (path.is_file() and is_dicom(path)):
+            continue
+        item = _read_header(path)
+        if item is not None:
+            plane = tuple(round(value, 2) for value in item.direction)
+            groups.setdefault((item.tags[_UID], item.size[:2], plane, item.components), []).append(item)
+        elif _CT_OR_MR.search(_beginning(path)):
+            damaged.append(path)
+    found = [Series(tuple(_without_copies(group))) for group in groups.values()]
+    found.sort(key=lambda one: (one.slices[0].components == 1, one.axial, one.voxels), reverse=True)
+    return found, damaged
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(1024)
 
 
 def _read_header(path: Path) -> _Slice | None:
@@ -248,6 +279,8 @@ def _execute(path: Path) -> sitk.Image:
         with quiet_libraries():
             return reader.Execute()
     except RuntimeError:
-        raise HaganError(
-            f"The DICOM file '{path}' is truncated or damaged; copy or export the series again."
-        ) from None
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> HaganError:
+    return HaganError(f"The DICOM file '{path}' is truncated or damaged; copy or export the series again.")

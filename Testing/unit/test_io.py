@@ -1,0 +1,347 @@
+"""Files: every format gives the same volume, and whatever is wrong with one is said in one line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from HAGANCore.errors import HaganError
+from HAGANCore.volumes.dicom import find_series
+from HAGANCore.volumes.io import read_volume, write_volume
+from HAGANCore.volumes.itk import to_itk
+from HAGANCore.volumes.volume import Geometry, Volume
+
+SUFFIXES = [".nii.gz", ".nii", ".nrrd", ".mha"]
+PROVENANCE = {"seed": 7, "model": {"sha256": "ab" * 32}, "note": 'a: "b" = c\\d\nü', "steps": [0.5, -1]}
+
+
+@pytest.fixture(scope="module")
+def a_volume() -> Volume:
+    rng = np.random.default_rng(0)
+    turned = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+    geometry = Geometry(
+        shape=(18, 17, 19), spacing=(0.7, 0.8, 2.5), origin=(-10.5, 20.25, 300), direction=turned
+    )
+    return Volume(rng.integers(-1024, 2000, geometry.shape).astype(np.int16), geometry)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_provenance_stays_in_the_header_and_beside_the_file(
+    tmp_path: Path, a_volume: Volume, suffix: str
+) -> None:
+    made = a_volume.with_array(a_volume.array, synthetic=True, provenance=PROVENANCE, unit="HU")
+    path = write_volume(made, tmp_path / "new" / f"made{suffix}")
+    beside = json.loads((tmp_path / "new" / "made.json").read_text(encoding="utf-8"))
+    assert beside["synthetic"] is True
+    assert beside["provenance"] == PROVENANCE
+    assert "Not for diagnosis" in beside["notice"]
+    moved = path.rename(tmp_path / f"elsewhere{suffix}")  # the side-car stays behind, the header does not
+    again = read_volume(moved)
+    assert again.meta["synthetic"] is True
+    assert again.meta["provenance"] == PROVENANCE
+    assert again.meta["unit"] == "HU"
+    assert not list((tmp_path / "new").glob(".tmp-*"))
+
+
+def test_viewers_show_that_a_nifti_file_is_synthetic(tmp_path: Path, a_volume: Volume) -> None:
+    path = write_volume(a_volume.with_array(a_volume.array, synthetic=True), tmp_path / "made.nii.gz")
+    image = nibabel.load(path)
+    assert bytes(image.header["descrip"].item()).startswith(b"SYNTHETIC")
+    assert image.header["qform_code"] == image.header["sform_code"] == 1
+    itk = sitk.ReadImage(str(path))
+    np.testing.assert_allclose(itk.GetDirection(), a_volume.geometry.direction, atol=1e-6)
+    np.testing.assert_allclose(itk.GetOrigin(), a_volume.geometry.origin, atol=1e-4)
+    image.header.extensions.clear()
+    nibabel.save(image, tmp_path / "stripped.nii.gz")
+    assert read_volume(tmp_path / "stripped.nii.gz").meta["synthetic"] is True
+
+
+def test_a_scan_has_no_provenance_and_no_side_car(tmp_path: Path, a_volume: Volume) -> None:
+    path = write_volume(a_volume, tmp_path / "scan.nii.gz")
+    assert set(read_volume(path).meta) == {"source"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_side_car_never_speaks_of_another_file(tmp_path: Path, a_volume: Volume) -> None:
+    write_volume(a_volume.with_array(a_volume.array, synthetic=True), tmp_path / "thorax.nrrd")
+    scan = to_itk(a_volume)
+    sitk.WriteImage(scan, str(tmp_path / "thorax.mha"))
+    assert "synthetic" not in read_volume(tmp_path / "thorax.mha").meta
+    # Another program's file of the same name stays; our own goes when it is no longer true.
+    write_volume(a_volume, tmp_path / "thorax.nrrd")
+    assert not (tmp_path / "thorax.json").exists()
+    (tmp_path / "thorax.json").write_text('{"Modality": "CT"}')
+    write_volume(a_volume, tmp_path / "thorax.nrrd")
+    assert (tmp_path / "thorax.json").read_text() == '{"Modality": "CT"}'
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    ("dtype", "unit", "stored"),
+    [
+        (np.float64, "HU", np.int16),
+        (np.float32, "", np.float32),
+        (np.float64, "", np.float32),
+        (bool, "", np.uint8),
+        (np.int64, "", np.int16),
+        (np.uint8, "", np.uint8),
+        (np.int32, "", np.int32),
+    ],
+)
+def test_files_hold_the_smallest_type_that_is_true(
+    tmp_path: Path, a_volume: Volume, suffix: str, dtype: type, unit: str, stored: type
+) -> None:
+    values = (a_volume.array % 2 if dtype in (bool, np.uint8) else a_volume.array).astype(dtype)
+    path = write_volume(Volume(values, a_volume.geometry, {"unit": unit}), tmp_path / f"v{suffix}")
+    again = read_volume(path)
+    assert again.array.dtype == stored
+    np.testing.assert_array_equal(again.array, values)
+
+
+def test_hounsfield_units_are_rounded_and_nan_becomes_air(tmp_path: Path) -> None:
+    values = np.array([[[0.6, -0.4, np.nan, 1e9]]])
+    volume = Volume(values, Geometry(shape=(1, 1, 4)), {"unit": "HU"})
+    assert read_volume(write_volume(volume, tmp_path / "v.nrrd")).array.tolist() == [[[1, 0, -1024, 32767]]]
+
+
+def test_scaled_integers_stay_integers(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.arange(24, dtype=np.uint16).reshape(2, 3, 4), np.eye(4))
+    image.header.set_slope_inter(2, -1024)
+    nibabel.save(image, tmp_path / "v.nii")
+    raw = bytearray((tmp_path / "v.nii").read_bytes())
+    raw[112:120] = np.array([2, -1024], "<f4").tobytes()
+    (tmp_path / "v.nii").write_bytes(raw)
+    array = read_volume(tmp_path / "v.nii").array
+    assert array.dtype == np.int16
+    assert (array.min(), array.max()) == (-1024, 46 - 1024)
+
+
+def test_big_endian_and_mgz(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (4, 5, 6)).astype(np.uint8)
+    affine = np.array([[-1, 0, 0, 90], [0, 0, 1, -120], [0, -1, 0, 110], [0, 0, 0, 1.0]])
+    nibabel.save(nibabel.MGHImage(values, affine.astype(np.float32)), tmp_path / "norm.mgz")
+    volume = read_volume(tmp_path / "norm.mgz")
+    np.testing.assert_array_equal(volume.array, values.T)
+    np.testing.assert_allclose(
+        (volume.geometry.matrix @ [1, 2, 3, 1])[:3] * [-1, -1, 1], (affine @ [1, 2, 3, 1])[:3]
+    )
+    big = nibabel.Nifti1Image(values.astype(">i2"), affine, nibabel.Nifti1Header(endianness=">"))
+    big.set_data_dtype(np.int16)
+    nibabel.save(big, tmp_path / "big.nii.gz")
+    array = read_volume(tmp_path / "big.nii.gz").array
+    assert array.dtype == np.int16
+    np.testing.assert_array_equal(array, values.T)
+
+
+def test_trailing_dimensions_of_one_are_dropped(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6, 1), np.int16), np.eye(4)), tmp_path / "v.nii.gz")
+    assert read_volume(tmp_path / "v.nii.gz").array.shape == (6, 5, 4)
+
+
+def one_line(path: Path, capfd: pytest.CaptureFixture[str], *words: str) -> None:
+    """The file is refused in one line that names it, and no library writes on the terminal."""
+    with pytest.raises(HaganError) as caught:
+        read_volume(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert str(path) in text
+    for word in words:
+        assert word in text
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.97])
+def test_a_truncated_file_is_refused(
+    tmp_path: Path, a_volume: Volume, capfd, suffix: str, share: float
+) -> None:
+    whole = write_volume(a_volume, tmp_path / f"whole{suffix}").read_bytes()
+    path = tmp_path / f"cut{suffix}"
+    path.write_bytes(whole[: int(share * len(whole))])
+    one_line(path, capfd, "empty" if share == 0 else "truncated")
+
+
+def test_a_gzip_file_without_its_last_bytes_is_refused(tmp_path: Path, a_volume: Volume, capfd) -> None:
+    whole = write_volume(a_volume, tmp_path / "whole.nii.gz").read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(whole[:-4])
+    one_line(tmp_path / "cut.nii.gz", capfd, "truncated")
+    broken = bytearray(whole)
+    broken[len(whole) // 2] ^= 0xFF
+    (tmp_path / "flipped.nii.gz").write_bytes(broken)
+    one_line(tmp_path / "flipped.nii.gz", capfd, "damaged")
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".mgz", ".mhd", ".nhdr", ".hdr"])
+def test_another_kind_of_file_is_refused(tmp_path: Path, capfd, suffix: str) -> None:
+    path = tmp_path / f"letter{suffix}"
+    path.write_text("Dear colleague, " * 100)
+    one_line(path, capfd, "another kind of file")
+    path.write_bytes(gzip.compress(b"Dear colleague, " * 100))
+    one_line(path, capfd, "another kind of file")
+
+
+def test_unknown_kinds_and_missing_files_are_refused(tmp_path: Path, capfd) -> None:
+    one_line(tmp_path / "nothing.nii.gz", capfd, "no file or folder")
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG")
+    one_line(tmp_path / "photo.png", capfd, ".nrrd")
+    (tmp_path / "empty").mkdir()
+    one_line(tmp_path / "empty", capfd, "no readable DICOM")
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_four_dimensions_and_colour_are_refused(tmp_path: Path, capfd, suffix: str) -> None:
+    if suffix == ".nii.gz":
+        rgb = np.zeros((4, 5, 6), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6, 3), np.int16), np.eye(4)), tmp_path / "4d.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(rgb, np.eye(4)), tmp_path / "rgb.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5), np.int16), np.eye(4)), tmp_path / "2d.nii.gz")
+    else:
+        four = sitk.Image([4, 5, 6, 3], sitk.sitkInt16)
+        sitk.WriteImage(four, str(tmp_path / f"4d{suffix}"))
+        sitk.WriteImage(sitk.Image([4, 5, 6], sitk.sitkVectorUInt8, 3), str(tmp_path / f"rgb{suffix}"))
+        sitk.WriteImage(sitk.Image([4, 5], sitk.sitkInt16), str(tmp_path / f"2d{suffix}"))
+    one_line(tmp_path / f"4d{suffix}", capfd, "4 dimensions", "× 3")
+    one_line(tmp_path / f"rgb{suffix}", capfd, "colour")
+    one_line(tmp_path / f"2d{suffix}", capfd, "2 dimensions")
+
+
+def test_sheared_axes_are_refused_with_their_angle(tmp_path: Path, capfd) -> None:
+    affine = np.eye(4)
+    affine[1, 2] = np.tan(np.radians(15))
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), affine), tmp_path / "tilted.nii.gz")
+    one_line(tmp_path / "tilted.nii.gz", capfd, "15.0°")
+
+
+def test_a_name_without_a_known_format_is_not_written(tmp_path: Path, a_volume: Volume) -> None:
+    with pytest.raises(HaganError, match=r"\.nii\.gz"):
+        write_volume(a_volume, tmp_path / "scan.png")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(HaganError, match="cannot be written"):
+        write_volume(a_volume, tmp_path / "file" / "scan.nrrd")
+
+
+def test_real_scans_are_read_as_they_are(real_scans: Path) -> None:
+    chest = read_volume(real_scans / "thorax_lidc0001.nii.gz")
+    assert (chest.array.dtype, chest.array.min()) == (np.int16, -2048)
+    np.testing.assert_allclose(chest.geometry.spacing, (0.703125, 0.703125, 2.5))
+    for name in ("thorax_lungdx_a0001.nrrd", "thorax_cip_64_oblique.nrrd", "one_lung_elastix.mha"):
+        volume, itk = read_volume(real_scans / name), sitk.ReadImage(str(real_scans / name))
+        np.testing.assert_array_equal(volume.array, sitk.GetArrayViewFromImage(itk))
+        np.testing.assert_allclose(volume.geometry.origin, itk.GetOrigin())
+        np.testing.assert_allclose(volume.geometry.direction, itk.GetDirection(), atol=1e-6)
+
+
+# DICOM
+
+
+def write_series(
+    folder: Path, volume: Volume, number: int, name: str, skip: tuple[int, ...] = (), tilt_mm: float = 0.0
+) -> None:
+    """Write the slices of a volume as a DICOM series."""
+    folder.mkdir(parents=True, exist_ok=True)
+    image = to_itk(volume)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    direction = np.reshape(volume.geometry.direction, (3, 3))
+    cosines = "\\".join(f"{value:.9f}" for value in (*direction[:, 0], *direction[:, 1]))
+    for k in range(volume.array.shape[0]):
+        if k in skip:
+            continue
+        piece = image[:, :, k]
+        position = image.TransformIndexToPhysicalPoint((0, 0, k)) + direction[:, 1] * tilt_mm * k
+        for tag, value in {
+            "0008|0060": "CT",
+            "0008|0018": f"1.2.826.0.1.3680043.2.1125.{number}.{k + 1}",
+            "0008|103e": name,
+            "0020|000d": "1.2.826.0.1.3680043.2.1125.0",
+            "0020|000e": f"1.2.826.0.1.3680043.2.1125.{number}",
+            "0020|0011": str(number),
+            "0020|0013": str(k + 1),
+            "0020|0032": "\\".join(f"{value:.6f}" for value in position),
+            "0020|0037": cosines,
+            "0018|0050": str(volume.geometry.spacing[2]),
+            "0028|1052": "0",
+            "0028|1053": "1",
+        }.items():
+            piece.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{number}-{volume.array.shape[0] - k:03d}.dcm"))
+        writer.Execute(piece)
+
+
+def test_a_dicom_series_keeps_its_geometry(tmp_path: Path, a_volume: Volume) -> None:
+    write_series(tmp_path, a_volume, 3, "Chest 1.5")
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.array, a_volume.array)
+    np.testing.assert_allclose(volume.geometry.matrix, a_volume.geometry.matrix, atol=1e-5)
+    assert volume.meta["modality"] == "CT"
+    assert volume.meta["unit"] == "HU"
+    np.testing.assert_allclose(volume.meta["slice_gaps_mm"], [2.5, 2.5, 2.5], atol=1e-5)
+    assert "notes" not in volume.meta
+    np.testing.assert_array_equal(read_volume(tmp_path / "3-001.dcm").array, a_volume.array)
+
+
+def test_of_several_series_the_largest_axial_one_is_taken_and_said(tmp_path: Path, a_volume: Volume) -> None:
+    plain = replace(a_volume.geometry, direction=(1.0, 0, 0, 0, 1, 0, 0, 0, 1))
+    sagittal = replace(plain, shape=(18, 30, 30), direction=(0.0, 0, 1, 1, 0, 0, 0, 1, 0))
+    write_series(tmp_path / "a", Volume(np.zeros((18, 30, 30), np.int16), sagittal), 1, "Sagittal MPR")
+    write_series(tmp_path / "b", Volume(a_volume.array[:4], replace(plain, shape=(4, 17, 19))), 2, "Scout")
+    write_series(tmp_path / "b", Volume(a_volume.array, plain), 3, "Chest lung")
+    (tmp_path / "b" / "report.txt").write_text("no image")
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.array, a_volume.array)
+    (note,) = volume.meta["notes"]
+    assert note.startswith("3 series found, took 3 'Chest lung' (CT, axial, 19 × 17 × 18)")
+    assert "Sagittal MPR" in note
+    assert "Scout" in note
+    assert [series.number for series in find_series(tmp_path)] == ["3", "2", "1"]
+    for wanted in ("1", "sagittal", "1.2.826.0.1.3680043.2.1125.1"):
+        assert read_volume(tmp_path, series=wanted).array.shape == (18, 30, 30)
+    with pytest.raises(HaganError, match=r"no DICOM series 'PET'.*Chest lung"):
+        read_volume(tmp_path, series="PET")
+
+
+def test_missing_slices_can_be_told_from_the_gaps(tmp_path: Path, a_volume: Volume) -> None:
+    write_series(tmp_path, a_volume, 1, "Chest", skip=(7, 8))
+    np.testing.assert_allclose(read_volume(tmp_path).meta["slice_gaps_mm"], [2.5, 2.5, 7.5], atol=1e-5)
+
+
+def test_copies_of_an_image_count_once_and_time_points_are_refused(tmp_path: Path, a_volume: Volume) -> None:
+    write_series(tmp_path / "a", a_volume, 1, "Chest")
+    (tmp_path / "a" / "copy.dcm").write_bytes((tmp_path / "a" / "1-004.dcm").read_bytes())
+    assert read_volume(tmp_path / "a").array.shape == a_volume.array.shape
+    first = a_volume.array.shape[0]
+    text = (tmp_path / "a" / f"1-{first:03d}.dcm").read_bytes()
+    (tmp_path / "a" / "later.dcm").write_bytes(text.replace(b"1125.1.1", b"1125.9.1"))
+    with pytest.raises(HaganError, match=r"19 images at 18 positions"):
+        read_volume(tmp_path / "a")
+
+
+def test_a_tilted_gantry_is_refused(tmp_path: Path, a_volume: Volume) -> None:
+    write_series(tmp_path, a_volume, 1, "Head", tilt_mm=0.6)
+    with pytest.raises(HaganError, match=r"tilted gantry \(slices shift by 10 mm"):
+        read_volume(tmp_path)
+
+
+def test_a_truncated_dicom_file_is_named(tmp_path: Path, a_volume: Volume, capfd) -> None:
+    write_series(tmp_path, a_volume, 1, "Chest")
+    path = tmp_path / "1-005.dcm"
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(HaganError) as caught:
+        read_volume(tmp_path)
+    assert str(path) in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_real_dicom_folder(real_scans: Path) -> None:
+    volume = read_volume(real_scans / "dicom_lungdx_a0002")
+    assert volume.geometry.shape == (30, 512, 512)
+    np.testing.assert_allclose(volume.geometry.spacing, (0.646484375, 0.646484375, 8.0))
+    assert volume.meta["unit"] == "HU"
+    assert -1024 <= volume.array.min() < -900
