@@ -55,7 +55,7 @@ class PhantomParameters:
     rib_slope: float
     """How steeply the ribs slope down, relative."""
     emphysema: float
-    """Wanted fraction of the lungs below -950 HU."""
+    """Fraction of the parenchyma below -950 HU (a scan shows less: vessels and blur fill some of it)."""
     lung_hu: float
     """Mean attenuation of healthy parenchyma, HU."""
     gravity: float
@@ -80,7 +80,7 @@ def draw_parameters(seed: int) -> PhantomParameters:
     rng = np.random.default_rng([seed, 1])
     contrasted = 1.0 / (1.0 + np.exp(-rng.normal(-2.0, 4.0)))  # smooth, yet mostly near 0 or near 1
     return PhantomParameters(
-        body_scale=_between(rng, 0.88, 1.10),
+        body_scale=_between(rng, 0.85, 1.08),
         width=_between(rng, 0.92, 1.1),
         depth=_between(rng, 0.88, 1.18),
         inflation=_between(rng, 0.84, 1.12),

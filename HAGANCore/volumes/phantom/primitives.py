@@ -34,7 +34,12 @@ class Tubes:
         line = np.asarray(line, float)
         radii = np.broadcast_to(np.asarray(radii, float), line.shape[:1])
         flats = np.broadcast_to(np.asarray(flat, float), line.shape)
-        return cls(line[:-1], line[1:], radii[:-1], radii[1:], (flats[:-1] + flats[1:]) / 2)
+        axes = np.diff(line, axis=0)
+        axes = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-6)
+        sides = (flats[:-1] + flats[1:]) / 2
+        # Only the part across the tube widens it; the distance below is exact for right angles alone.
+        sides = sides - (sides * axes).sum(1, keepdims=True) * axes
+        return cls(line[:-1], line[1:], radii[:-1], radii[1:], sides)
 
     @classmethod
     def joined(cls, parts: Iterable[Tubes]) -> Tubes:

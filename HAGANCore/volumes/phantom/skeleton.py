@@ -98,7 +98,7 @@ class Skeleton:
         line = np.stack([np.zeros_like(z), y, z], axis=1)
         width = np.array([19, 24, 15, 12, 14, 15, 11, 3]) * k
         flat = width[:, None] * np.array([1.0, 0.0, 0.0])
-        return Tubes.along(line, 4.9 * k, flat)
+        return Tubes.along(line, 5.3 * k, flat)
 
     def shoulders(self) -> Tubes:
         """Return scapulae and clavicles."""
@@ -125,15 +125,15 @@ class Skeleton:
     def _shoulder(self, side: int) -> list[Tubes]:
         th, k = self.thorax, self.size
         lower, upper, glenoid = self._scapula(side)
-        rim = Tubes.along([lower, (lower + glenoid) / 2, glenoid], [3.2 * k, 3.8 * k, 7.0 * k])
+        rim = Tubes.along([lower, (lower + glenoid) / 2, glenoid], [3.8 * k, 4.5 * k, 9.0 * k])
         acromion = glenoid + np.array([side * 14.0, 4.0, 26.0]) * th.scale
         root = (upper + 2 * lower) / 3 * 0.35 + upper * 0.65
         ridge_middle = (root + acromion) / 2 + np.array([side * 4.0, 16.0, -4.0]) * th.scale
-        spine = Tubes.along([root, ridge_middle, acromion], [2.5 * k, 3.6 * k, 5.5 * k])
+        spine = Tubes.along([root, ridge_middle, acromion], [2.8 * k, 4.0 * k, 6.5 * k])
         inner = np.array([side * 22.0 * th.scale, float(th.front(th.z(0.9))) - 9.0, th.z(0.92)])
         bow = inner * 0.6 + acromion * 0.4 + np.array([0.0, -14.0, 4.0]) * th.scale
         far = inner * 0.25 + acromion * 0.75 + np.array([0.0, 2.0, 3.0]) * th.scale
-        clavicle = Tubes.along(bent([inner, bow, far, acromion]), 5.4 * k)
+        clavicle = Tubes.along(bent([inner, bow, far, acromion]), 6.0 * k)
         return [rim, spine, clavicle]
 
     def posterior_elements(self) -> Tubes:
@@ -147,16 +147,16 @@ class Skeleton:
                 lamina = [pedicle[1], c + np.array([0, 33, -5]) * s]
                 process = [pedicle[1], c + np.array([side * 29, 31, 3]) * s]
                 parts += [
-                    Tubes.along(pedicle, 3.4 * k, tall),
-                    Tubes.along(lamina, 2.6 * k, tall * 1.4),
-                    Tubes.along(process, [4.0 * k, 4.6 * k]),
+                    Tubes.along(pedicle, 3.8 * k, tall),
+                    Tubes.along(lamina, 3.0 * k, tall * 1.5),
+                    Tubes.along(process, [4.4 * k, 5.0 * k]),
                 ]
             spinous = [
                 c + np.array([0, 32, -5]) * s,
                 c + np.array([0, 45, -16]) * s,
                 c + np.array([0, 58, -27]) * s,
             ]
-            parts.append(Tubes.along(spinous, [2.6 * k, 2.4 * k, 3.4 * k], tall * 1.2))
+            parts.append(Tubes.along(spinous, [3.2 * k, 3.0 * k, 3.8 * k], tall * 1.4))
         return Tubes.joined(parts)
 
     def bodies(self, grid: RenderGrid, inset: float = 0.0) -> Array:
@@ -181,7 +181,7 @@ class Skeleton:
 
     def _body_radii(self, number: int) -> tuple[float, float]:
         share = (number + 1) / (VERTEBRAE - 1)
-        return (13.0 + 9.0 * share) * self.size, (11.5 + 6.5 * share) * self.size
+        return (15.0 + 8.5 * share) * self.size, (12.5 + 6.5 * share) * self.size
 
     def _lean(self, z: float) -> float:
         """Return the slope of the vertebra's plates: at right angles to the line of the spine."""
@@ -193,7 +193,7 @@ class Skeleton:
         shell = 1.3 * self.size
         slender = Tubes.joined([ribs, self.sternum(), self.shoulders(), self.posterior_elements()])
         bone = np.maximum(fill_tubes(grid, slender), self.bodies(grid))
-        bone = np.maximum(bone, fill_plates(grid, self.blades(), 1.4 * self.size))
+        bone = np.maximum(bone, fill_plates(grid, self.blades(), 1.6 * self.size))
         marrow = np.maximum(fill_tubes(grid, slender.grown(-shell)), self.bodies(grid, 0.8 * self.size))
         return bone, np.minimum(marrow, bone), fill_tubes(grid, cartilage)
 
