@@ -12,19 +12,18 @@ with the networks that the document describes before any memory is taken for the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..files import written_whole
 from ..networks import Architecture, Discriminator, Encoder, Generator, GroundEncoder
+from .container import Container, check_finite, read_container
 from .description import ModelDescription
 from .errors import ModelFileError
 from .hashing import sha256_of
@@ -50,12 +49,8 @@ NETWORKS: dict[str, Callable[[Architecture], nn.Module]] = {
 }
 """Prefix in the file: the network it belongs to. Only the generator must be there."""
 
-MAX_HEADER_BYTES = 8 << 20
-MAX_FILE_BYTES = 16 << 30
 MAX_DIRECTION_BYTES = 64 << 20
 _METADATA_KEY = "hagan"
-_DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
-_UNPICKLING_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b")
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
@@ -63,17 +58,24 @@ _Network = TypeVar("_Network", bound=nn.Module)
 class ModelFile:
     """A model file that has been checked. Networks are built when asked for, from the file."""
 
-    path: Path
+    container: Container
     description: ModelDescription
     sha256: str
     """Hash of the whole file: what provenance refers to."""
-    bytes: int
     stored: tuple[str, ...]
     """Names of the networks in the file."""
     directions: dict[str, Tensor]
     """Tensors of the latent directions, float32, by name without the prefix ``directions.``."""
-    modified_ns: int
-    """When the file was last changed, to notice that it is another one when a network is built."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.container.path
+
+    @property
+    def bytes(self) -> int:
+        """Its length."""
+        return self.container.bytes
 
     def generator(self) -> Generator:
         """Return G in float32, evaluation mode, without gradients.
@@ -113,18 +115,11 @@ class ModelFile:
     def _network(self, name: str, kind: Callable[[Architecture], _Network]) -> _Network | None:
         if name not in self.stored:
             return None
-        state = self._tensors(name)
+        state = self.container.load(name)
         with torch.device("meta"):
             network = kind(self.description.architecture)
         network.load_state_dict(state, assign=True)
         return network.eval().requires_grad_(False)
-
-    def _tensors(self, prefix: str) -> dict[str, Tensor]:
-        with _opened(self.path) as file:
-            status = self.path.stat()
-            if (status.st_size, status.st_mtime_ns) != (self.bytes, self.modified_ns):
-                raise ModelFileError(f"'{self.path}' has changed since it was opened; load the model again.")
-            return _load(file, prefix)
 
 
 def read_description(path: Path | str) -> ModelDescription:
@@ -133,8 +128,7 @@ def read_description(path: Path | str) -> ModelDescription:
     Raises:
         ModelFileError: it is not a model file.
     """
-    with _opened(Path(path)) as file:
-        return _description(file)
+    return _description(read_container(Path(path)))
 
 
 def read_model(path: Path | str) -> ModelFile:
@@ -144,21 +138,19 @@ def read_model(path: Path | str) -> ModelFile:
         ModelFileError: it is not a model file, is damaged, or its tensors are not those that its
             description needs.
     """
-    path = Path(path)
-    with _opened(path) as file:
-        status = path.stat()
-        description = _description(file)
-        stored = _check_tensors(file, description)
-        directions = _load(file, "directions")
-        sha256 = sha256_of(path)
+    container = read_container(Path(path))
+    description = _description(container)
+    try:
+        stored = _check_shapes(container.shapes(), description)
+        directions = container.load("directions")
+    except ModelFileError as error:
+        raise error.in_file(container.path) from None
     return ModelFile(
-        path=path,
+        container=container,
         description=description,
-        sha256=sha256,
-        bytes=status.st_size,
+        sha256=sha256_of(container.path),
         stored=stored,
         directions=directions,
-        modified_ns=status.st_mtime_ns,
     )
 
 
@@ -203,7 +195,7 @@ def write_model(
         tensors[f"directions.{name}"] = _storable(value, torch.float32)
     _check_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()}, description)
     for name, tensor in tensors.items():
-        _check_finite(name, tensor)
+        check_finite(name, tensor)
     document = description.to_json()
     with written_whole(path) as temporary:
         save_file(tensors, temporary, metadata={_METADATA_KEY: document})
@@ -220,84 +212,17 @@ def count_parameters(architecture: Architecture) -> dict[str, int]:
     return counts | {"total": sum(counts.values())}
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Yield the open safetensors file; every way in which it can be wrong becomes a ModelFileError."""
-    try:
-        _check_container(path)
-        with safe_open(path, framework="pt", device="cpu") as file:
-            yield file
-    except SafetensorError as error:
-        raise ModelFileError(
-            f"'{path}' is truncated or damaged (safetensors: {error}); get the file again."
-        ) from None
-    except OSError as error:
-        raise ModelFileError(f"The model file '{path}' cannot be read: {error.strerror or error}.") from None
-    except ModelFileError as error:
-        raise (
-            error if str(path) in str(error) else ModelFileError(f"Model file '{path}': {error}")
-        ) from None
-
-
-def _check_container(path: Path) -> None:
-    """Refuse what is no safetensors file from its first bytes and its length alone."""
-    if not path.exists():
-        raise ModelFileError(f"There is no model file '{path}'.")
-    if not path.is_file():
-        raise ModelFileError(f"'{path}' is not a file but a {'folder' if path.is_dir() else 'device'}.")
-    length = path.stat().st_size
-    if length == 0:
-        raise ModelFileError(f"'{path}' is empty; get the file again.")
-    if length > MAX_FILE_BYTES:
-        raise ModelFileError(
-            f"'{path}' has {length:,} bytes; no model file is larger than {MAX_FILE_BYTES:,}."
-        )
-    with path.open("rb") as file:
-        start = file.read(9)
-    header = int.from_bytes(start[:8], "little")
-    if start[8:] == b"{" and header <= MAX_HEADER_BYTES:
-        if 8 + header > length:
-            raise ModelFileError(
-                f"'{path}' is truncated: its header needs {8 + header:,} bytes, it has {length:,}; "
-                "get the file again."
-            )
-        return
-    if start.startswith(_UNPICKLING_STARTS):
-        raise ModelFileError(
-            f"'{path}' is a PyTorch checkpoint or another archive that would be unpickled, which can run "
-            "foreign code; it is refused under any name. Convert a published checkpoint with "
-            "'hagan model import'."
-        )
-    if start[8:] == b"{":
-        raise ModelFileError(
-            f"'{path}' announces a header of {header:,} bytes; at most {MAX_HEADER_BYTES:,} are read."
-        )
-    raise ModelFileError(
-        f"'{path}' is not a model file (safetensors); see 'hagan model list' for models and how to get them."
-    )
-
-
-def _description(file: Any) -> ModelDescription:
-    text = (file.metadata() or {}).get(_METADATA_KEY)
+def _description(container: Container) -> ModelDescription:
+    text = container.metadata.get(_METADATA_KEY)
     if text is None:
         raise ModelFileError(
-            f"It is a safetensors file without the entry '{_METADATA_KEY}' in its metadata, "
+            f"'{container.path}' is a safetensors file without the entry '{_METADATA_KEY}' in its metadata, "
             "so not a model of HAGANCore."
         )
-    return ModelDescription.from_json(text)
-
-
-def _check_tensors(file: Any, description: ModelDescription) -> tuple[str, ...]:
-    """Compare the tensors with the description and return the names of the networks stored."""
-    shapes = {}
-    for name in file.keys():  # noqa: SIM118 (not a mapping)
-        tensor = file.get_slice(name)
-        if tensor.get_dtype() not in _DTYPES:
-            raise ModelFileError(
-                f"Tensor {name!r} has the type {tensor.get_dtype()}; must be one of {', '.join(_DTYPES)}."
-            )
-        shapes[name] = tuple(tensor.get_shape())
-    return _check_shapes(shapes, description)
+    try:
+        return ModelDescription.from_json(text)
+    except ModelFileError as error:
+        raise error.in_file(container.path) from None
 
 
 def _check_shapes(shapes: dict[str, tuple[int, ...]], description: ModelDescription) -> tuple[str, ...]:
@@ -335,26 +260,6 @@ def _check_directions(shapes: dict[str, tuple[int, ...]], description: ModelDesc
         size += 4 * torch.Size(shape).numel()
     if size > MAX_DIRECTION_BYTES:
         raise ModelFileError(f"Its directions need {size:,} bytes; at most {MAX_DIRECTION_BYTES:,} are read.")
-
-
-def _load(file: Any, prefix: str) -> dict[str, Tensor]:
-    """Return copies of the tensors behind a prefix in float32: nothing refers to the file afterwards."""
-    tensors = {}
-    for name in file.keys():  # noqa: SIM118 (not a mapping)
-        if name.startswith(f"{prefix}."):
-            tensor = file.get_tensor(name).to(torch.float32, copy=True)
-            _check_finite(name, tensor)
-            tensors[name.removeprefix(f"{prefix}.")] = tensor
-    return tensors
-
-
-def _check_finite(name: str, tensor: Tensor) -> None:
-    wrong = tensor.numel() - int(torch.isfinite(tensor).sum())
-    if wrong:
-        raise ModelFileError(
-            f"Tensor {name!r} has {wrong:,} of {tensor.numel():,} values that are not finite; "
-            "its training went wrong or the file is damaged."
-        )
 
 
 def _storable(tensor: Tensor, dtype: torch.dtype) -> Tensor:
