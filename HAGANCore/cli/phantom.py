@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scan",
         type=Path,
         metavar="FILE",
-        help="write one phantom as a scan of 256 × 256 × 132 voxels with its true label map, not a cohort",
+        help="write one phantom as a scan of 192 × 192 × 104 voxels with its true label map, not a cohort",
     )
 
 

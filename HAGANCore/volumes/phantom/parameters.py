@@ -104,7 +104,7 @@ def draw_parameters(seed: int) -> PhantomParameters:
         lung_hu=_between(rng, -875.0, -800.0),
         gravity=_between(rng, 20.0, 90.0),
         contrast=float(contrasted * _between(rng, 90.0, 220.0)),
-        noise=_between(rng, 12.0, 45.0),
+        noise=_between(rng, 12.0, 40.0),
         blur=_between(rng, 0.5, 1.0),
         table_height=_between(rng, 3.0, 22.0),
     )
