@@ -43,7 +43,7 @@ class Architecture:
     is exactly that part of the whole volume."""
 
     def __post_init__(self) -> None:
-        if self.size not in SIZES:
+        if type(self.size) is not int or self.size not in SIZES:
             raise HaganError(f"The volume size must be one of {SIZES}; found {self.size!r}.")
         if self.normalisation not in NORMALISATIONS:
             raise HaganError(

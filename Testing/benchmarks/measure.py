@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 
-def peak_mb() -> float:
-    """Return the most memory this process has held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+class MemoryOfWork:
+    """The memory that work takes above what the process held before, in MB: of a GPU, else of Linux."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self._cuda = torch.cuda.is_available()
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+            self._before = torch.cuda.memory_allocated() / 1e6
+        else:
+            gc.collect()
+            Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+            self._before = _status_mb("VmRSS")
+
+    def peak_mb(self) -> float:
+        """Return the peak so far."""
+        import torch
+
+        peak = torch.cuda.max_memory_allocated() / 1e6 if self._cuda else _status_mb("VmHWM")
+        return round(peak - self._before, 1)
+
+
+def _status_mb(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1e3 for line in lines if line.startswith(field))
 
 
 def machine() -> str:

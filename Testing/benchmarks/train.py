@@ -37,7 +37,7 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
     import torch
 
     from HAGANCore.training import PRESETS, Trainer
-    from HAGANCore.training.device import choose_device, peak_memory_mb
+    from HAGANCore.training.device import choose_device
     from HAGANCore.volumes.cohort import Cohort, CohortWriter
     from HAGANCore.volumes.profiles import PROFILES
 
@@ -51,6 +51,7 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
             "precision": "bfloat16" if name.endswith("bf16") else "float32",
         }
     )
+    memory = measure.MemoryOfWork()
     with tempfile.TemporaryDirectory() as folder:
         random = np.random.default_rng(0)
         with CohortWriter(Path(folder) / "cohort", PROFILES["thorax-ct-fov"], args.size) as writer:
@@ -70,10 +71,7 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
             losses = trainer.iterate(volumes, labels)
             float(losses["loss_E^G"])  # wait for the device
             seconds.append(time.perf_counter() - start)
-    return {
-        "seconds": float(np.median(seconds[WARM_UP:])),
-        "peak_mb": round(peak_memory_mb(trainer.device), 1),
-    }
+    return {"seconds": float(np.median(seconds[WARM_UP:])), "peak_mb": memory.peak_mb()}
 
 
 if __name__ == "__main__":
