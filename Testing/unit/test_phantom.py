@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from HAGANCore.errors import Cancelled, HaganError
+from HAGANCore.resources import resource_path
 from HAGANCore.volumes.cohort import Cohort
+from HAGANCore.volumes.io import read_volume
 from HAGANCore.volumes.phantom import (
     PROFILE,
     SEVERITY_LIMITS,
@@ -304,15 +306,18 @@ def test_impossible_cohorts_are_refused(tmp_path, count: int, size: int, seed: i
         write_phantom_cohort(tmp_path, count, size, seed)
 
 
-def test_scan_has_a_round_field_of_view_and_its_truth() -> None:
-    phantom, labels = scan_phantom(20261)
+def test_sample_scan_is_what_this_code_makes() -> None:
+    phantom, labels = scan_phantom(20260)
     image = phantom.volume.array
     assert image.shape == labels.shape == SCANNER.shape
     assert image.min() == -1024
     assert np.all(image[:, 0, 0] == -1024)
     for name, value in LABELS.items():
         np.testing.assert_array_equal(labels == value, phantom.masks[name])
-    assert phantom.volume.meta["provenance"]["parameters"]["fat"] == draw_parameters(20261).fat
+    sample = read_volume(resource_path("SampleData/thorax_phantom.nii.gz"))
+    assert sample.meta["provenance"] == phantom.volume.meta["provenance"]
+    assert sample.geometry.origin == pytest.approx(SCANNER.origin)
+    np.testing.assert_allclose(sample.array, image, atol=1.0)  # the file holds whole HU
 
 
 def _cancel_after(limit: float):
