@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= demo-output
 JOBS ?= 2
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format demo-model clean
 
 # Set-up runs again only when what it depends on has changed.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -28,6 +28,14 @@ lint: $(VENV)/.ready
 format: $(VENV)/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Makes the demonstration model again from nothing: phantoms, training, export, evaluation (about 75 minutes on one core).
+demo-model: $(VENV)/.ready
+	$(BIN)/hagan phantom --count 2400 --size 64 --seed 1 --out runs/demo/cohort
+	$(BIN)/hagan train runs/demo/cohort --out runs/demo/run --config Resources/Models/demo.config.json \
+	  --card Resources/Models/demo.card.json --store float16
+	$(BIN)/python Testing/benchmarks/demo_model.py --model runs/demo/run/model.safetensors
+	cp runs/demo/run/model.safetensors Resources/Models/demo.safetensors
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
