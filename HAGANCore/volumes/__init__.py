@@ -1,1 +1,1 @@
-"""Volumes: array and geometry, files, preprocessing and its inverse, thorax phantoms."""
+"""Volumes: array and geometry, files, preprocessing and its inverse, cohorts, thorax phantoms."""

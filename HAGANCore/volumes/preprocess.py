@@ -24,7 +24,7 @@ from .volume import Geometry, Volume
 Triple = tuple[float, float, float]
 Float = npt.NDArray[np.float32]
 
-_FREESURFER_NAMES = ("norm.", "brain.", "brainmask.")
+_FREESURFER_NAMES = ("norm.mgz", "brain.mgz", "brainmask.mgz", "norm.nii", "norm.nii.gz")
 """FreeSurfer's intensity-normalised volumes: white matter is at 110, the window needs no percentiles."""
 
 
@@ -292,7 +292,7 @@ def _restore_nearest(array: npt.NDArray, record: Preparation, view: npt.NDArray)
 def _window(volume: Volume, profile: Profile) -> tuple[float, float]:
     """Return the scan's values that become -1 and 1."""
     name = Path(str(volume.meta.get("source", ""))).name
-    if profile.percentiles is None or name.startswith(_FREESURFER_NAMES):
+    if profile.percentiles is None or name in _FREESURFER_NAMES:
         return profile.window
     # A few million voxels give the percentiles to a thousandth.
     values = volume.array.reshape(-1)[:: max(1, volume.array.size // 4_000_000)]

@@ -23,7 +23,7 @@ HAGAN = [str(Path(sys.executable).with_name("hagan"))]
 
 def hagan(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [*HAGAN, "preprocess", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300, check=False)
 
 
 def a_chest(scale: float = 1.0) -> Volume:
@@ -175,7 +175,7 @@ def test_an_interrupted_run_keeps_what_is_done_and_goes_on(tmp_path: Path) -> No
         shutil.copy(first, scans / f"{number:02d}.nrrd")
     command = [*HAGAN, "preprocess", scans, "--out", out, "--size", "64", "--jobs", "1"]
     running = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     )
     deadline = time.monotonic() + 120
     while not list((out / "volumes").glob("[0-9]*.npy")) and time.monotonic() < deadline:

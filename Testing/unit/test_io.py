@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import locale
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,6 +246,8 @@ def write_series(
     folder: Path, volume: Volume, number: int, name: str, skip: tuple[int, ...] = (), tilt_mm: float = 0.0
 ) -> None:
     """Write the slices of a volume as a DICOM series."""
+    # GDCM's writer leaves the process in the "C" locale, where other tests' texts are no longer UTF-8.
+    before = locale.setlocale(locale.LC_ALL)
     folder.mkdir(parents=True, exist_ok=True)
     image = to_itk(volume)
     writer = sitk.ImageFileWriter()
@@ -273,6 +276,7 @@ def write_series(
             piece.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{number}-{volume.array.shape[0] - k:03d}.dcm"))
         writer.Execute(piece)
+    locale.setlocale(locale.LC_ALL, before)
 
 
 def test_a_dicom_series_keeps_its_geometry(tmp_path: Path, a_volume: Volume) -> None:
