@@ -37,7 +37,7 @@ class LungLocation:
     """First and last face of the lungs' bounding box along the array's own axes (z, y, x), in voxels:
     voxel k covers k..k+1."""
     volume_ml: float
-    """Coarse volume of both lungs, within some 10 %."""
+    """Coarse volume of both lungs: 10 to 20 % too small, for what is narrow is left out."""
     touches_top: bool
     """Lung tissue reaches the uppermost slice: the scan cuts the apex."""
     touches_bottom: bool
