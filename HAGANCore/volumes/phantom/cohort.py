@@ -27,7 +27,7 @@ CLASSES = ("none", "mild", "moderate", "severe", "very severe")
 SMALLEST, LARGEST = 16, 512
 LABELS = {"right_lung": 1, "left_lung": 2, "bones": 3}
 """Values of the true label map."""
-SCANNER = Geometry(shape=(104, 192, 192), spacing=(2.0, 2.0, 3.0), origin=(-196.0, -182.0, -156.0))
+SCANNER = Geometry(shape=(104, 192, 192), spacing=(2.0, 2.0, 3.0), origin=(-196.0, -182.0, -162.0))
 """A coarse chest protocol: field of view 384 mm, slices of 3 mm, the lungs off the centre."""
 OUTSIDE = -1024.0
 """What a scanner writes outside its circular field of view, and the least it can write, HU."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import HaganError
+from ..body import locate_lungs
 from ..profiles import PROFILES
+from ..volume import Volume
 from . import vessels
 from .grid import RenderGrid
 from .organs import Organs
@@ -17,6 +20,7 @@ from .thorax import Thorax
 
 SURVEY = PROFILES["thorax-ct-fov"].cube_geometry(64)
 """The grid on which the patient is looked at before the scan, to find the lungs."""
+_LUNG, _TISSUE = -850.0, 40.0
 
 
 class Patient:
@@ -32,11 +36,7 @@ class Patient:
         self.pose = roll(parameters.rotation)
         """4 × 4 matrix from the patient's frame to the world."""
         lung = self._survey()
-        # As the preprocessing profile does with a scan: the middle of the lungs' box goes to the origin.
-        places = np.argwhere(lung >= 0.5)
-        middle = (places.min(0) + places.max(0))[::-1] / 2
-        centre = np.asarray(SURVEY.origin) + middle * SURVEY.spacing
-        self.pose[:3, 3] = rng.uniform(-2.0, 2.0, 3) - centre
+        self.pose[:3, 3] = rng.uniform(-2.0, 2.0, 3) - _middle(lung)
         deep = np.argwhere(lung >= 0.999)[:, ::-1] + rng.uniform(-0.5, 0.5, (int(np.sum(lung >= 0.999)), 3))
         inside = (np.asarray(SURVEY.origin) + deep * SURVEY.spacing) @ self.pose[:3, :3]
         self.vessels, self.bronchi = vessels.lung_trees(self.thorax, inside, rng)
@@ -45,6 +45,18 @@ class Patient:
     def _survey(self) -> npt.NDArray[np.float32]:
         grid = RenderGrid(SURVEY, self.pose)
         return grid.filled(self.thorax.lung(*grid.points()))
+
+
+def _middle(lung: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the middle of the lungs, found as the preprocessing finds it in a real scan, mm (x, y, z)."""
+    location = locate_lungs(Volume(_TISSUE + (_LUNG - _TISSUE) * lung, SURVEY))
+    if location is None:
+        raise HaganError(
+            f"The phantom's lungs hold only {lung.sum() * SURVEY.voxel_ml:.0f} mL; "
+            "choose parameters of a larger chest."
+        )
+    middle = [(first + last - 1) / 2 for first, last in location.box][::-1]
+    return np.asarray(SURVEY.origin) + np.asarray(middle) * SURVEY.spacing
 
 
 def roll(degrees: float) -> npt.NDArray[np.float64]:

@@ -44,9 +44,9 @@ def make_phantom(
 ) -> Phantom:
     """Make a chest CT of a patient who never lived.
 
-    The same seed gives the same phantom, bit for bit. The patient is defined in world coordinates (LPS mm)
-    with the middle of the lungs within 2 mm of the origin: another ``geometry`` scans the same patient on
-    another grid.
+    The same seed gives the same phantom, bit for bit. The patient is defined in world coordinates (LPS mm),
+    the middle of the lungs, as the preprocessing finds it in a scan, near the origin: another ``geometry``
+    scans the same patient on another grid.
 
     Args:
         seed: which patient, 0 or more.
