@@ -30,6 +30,8 @@ class StreamedGenerator:
     Kernels are folded, cast and laid out once, when this is made; later changes of the generator's weights
     are not seen. One volume is computed at a time, so it never depends on what else is asked for.
 
+    The layers are open to :mod:`~HAGANCore.inference.differentiable`, which computes gradients with them.
+
     Args:
         generator: G, on ``device``, in float32 (float64 for a check).
         dtype: precision of the convolutions.
@@ -44,13 +46,14 @@ class StreamedGenerator:
         self.architecture = generator.architecture
         self.device, self.dtype = common.linear.weight.device, dtype
         self.slab_bytes = slab_bytes
-        self._base_width = common.base_width
-        self._linear = common.linear
-        self._common = [self._prepared(block) for block in common.blocks]
-        self._low = [self._prepared(block) for block in low.blocks]
-        self._low_output = SlabConv.of(low.output, self.device, dtype)
-        self._high, self._high_norm = self._prepared(high.block)
+        self.base_width = common.base_width
+        self.linear = common.linear
+        self.common = [self._prepared(block) for block in common.blocks]
+        self.low_blocks = [self._prepared(block) for block in low.blocks]
+        self.low_output = SlabConv.of(low.output, self.device, dtype)
+        self.high, self.high_norm = self._prepared(high.block)
         self._output = PhaseConv(high.output, self.device, dtype)
+        self.output = SlabConv.of(high.output, self.device, dtype)
 
     def _prepared(self, block: nn.Module) -> tuple[SlabConv, nn.Module]:
         assert isinstance(block, Block)
@@ -66,10 +69,10 @@ class StreamedGenerator:
         """
         x = z if classes is None else torch.cat([z, classes.to(z)], dim=1)
         # One vector by a large matrix: reading the matrix is the work, casting it would double it.
-        x = F.linear(x.to(self._linear.weight), self._linear.weight, self._linear.bias)
-        x = x.view(1, self._base_width, 4, 4, 4).to(self.dtype)
+        x = F.linear(x.to(self.linear.weight), self.linear.weight, self.linear.bias)
+        x = x.view(1, self.base_width, 4, 4, 4).to(self.dtype)
         x = x.contiguous(memory_format=torch.channels_last_3d)
-        for conv, norm in self._common:
+        for conv, norm in self.common:
             x = self._common_block(conv, norm, x)
         return x
 
@@ -77,9 +80,9 @@ class StreamedGenerator:
     def low(self, features: Tensor) -> Tensor:
         """Return the low-resolution volume (R/4, R/4, R/4) in [-1, 1]."""
         x = features
-        for conv, norm in self._low:
+        for conv, norm in self.low_blocks:
             x = self._common_block(conv, norm, x)
-        x = self._low_output(x, 0, x.shape[2])[0, 0]
+        x = self.low_output(x, 0, x.shape[2])[0, 0]
         return x.to(torch.promote_types(x.dtype, torch.float32)).tanh_()
 
     def _common_block(self, conv: SlabConv, norm: nn.Module, x: Tensor) -> Tensor:
@@ -105,7 +108,17 @@ class StreamedGenerator:
         """Return into how many slabs :meth:`slabs` divides a volume."""
         edge = self.architecture.low_size
         like = torch.empty((1, 1, edge, edge, edge), dtype=self.dtype, device="meta")
-        return len(list(self._high.runs(like, self.slab_bytes)))
+        return len(list(self.high.runs(like, self.slab_bytes)))
+
+    @torch.no_grad()
+    def normalising_high(self, features: Tensor) -> SlabConv:
+        """Return G^H's first convolution with GroupNorm, if it has one, of all of ``features`` folded in."""
+        if not isinstance(self.high_norm, nn.GroupNorm):
+            return self.high
+        statistics = ChannelStatistics()
+        for start, stop in self.high.runs(features, self.slab_bytes):
+            statistics.add(self.high(features, start, stop))
+        return self.high.scaled(*statistics.affine(self.high_norm))
 
     @torch.no_grad()
     def slabs(self, features: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -114,17 +127,11 @@ class StreamedGenerator:
         Yields:
             The index of a slab's first slice, and the slab (d, R, R) in [-1, 1], at least float32.
         """
-        runs = list(self._high.runs(features, self.slab_bytes))
-        high, norm = self._high, self._high_norm
-        if isinstance(norm, nn.GroupNorm):
-            statistics = ChannelStatistics()
-            for start, stop in runs:
-                statistics.add(high(features, start, stop))
-            high = high.scaled(*statistics.affine(norm))
+        high, norm = self.normalising_high(features), self.high_norm
         # The output's slices lie between the slices of the high block, so what the topmost of these adds is
         # carried over to the next slab, and nothing is computed twice.
         carried = None
-        for start, stop in runs:
+        for start, stop in self.high.runs(features, self.slab_bytes):
             x = high(features, start, stop)
             x = voxel_norm_relu_(x, norm) if isinstance(norm, VoxelNorm) else x.relu_()
             parts = self._output.contributions(x)

@@ -142,9 +142,8 @@ def test_memory_does_not_grow_with_the_volume(normalisation: str) -> None:
             for _ in streamed.slabs(features):
                 pass
         largest[size] = watched.bytes
-    volume = 128**3 * 4
-    assert max(largest.values()) < volume / 8
-    assert largest[128] < 2.5 * largest[64]  # for eight times the volume
+    assert largest[128] < 2 * largest[64]  # for eight times the volume: 2 to 4 slices are the least
+    assert largest[128] < 128**3 * 4 / 7
 
 
 def test_one_slice_is_the_least_a_slab_can_be() -> None:

@@ -1,0 +1,108 @@
+"""``hagan encode``: a scan's latent, and its reconstruction laid over the scan."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .console import Console
+from .generate import add_model_arguments, memory_entries
+
+if TYPE_CHECKING:
+    from ..inference.encode import Encoding
+    from ..inference.error_measures import ErrorMeasures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``hagan encode``."""
+    parser.epilog = (
+        "Writes NAME.latent.json and NAME.reconstruction.nii.gz, which is synthetic and says so.\n\n"
+        "Examples:\n"
+        "  hagan encode thorax.nii.gz --model demo --out encoded/\n"
+        "  hagan encode dicom_folder/ --model demo --refine 200 --out encoded/"
+    )
+    parser.add_argument("scan", type=Path, metavar="SCAN", help="DICOM folder, NIfTI, NRRD, MHA or MGZ")
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--refine",
+        type=int,
+        default=0,
+        metavar="N",
+        help="optimise the latent in at most N steps from the encoder's start (default 0)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="go on with a scan that is not what the model needs"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the files go")
+
+
+def run(args: argparse.Namespace, console: Console) -> dict:
+    """Encode the scan; returns the document of ``--json``."""
+    from ..inference.latentfile import SUFFIX
+    from ..inference.model import load_model
+    from ..progress import part_of
+    from ..volumes.io import read_volume, write_volume
+
+    volume = read_volume(args.scan)
+    for note in volume.meta.get("notes", ()):
+        console.warn(note)
+    model = load_model(args.model, args.device, args.precision)
+    console.print(model.plan.text)
+    with console.progress("encode") as progress:
+        encoding = model.encode(volume, args.refine, args.class_, args.force, part_of(progress, 0.0, 0.95))
+        name = _name_of(args.scan)
+        progress(0.95, "writing")
+        reconstruction = write_volume(encoding.reconstruction, args.out / f"{name}.reconstruction.nii.gz")
+        latent = encoding.save_latent(args.out / f"{name}{SUFFIX}")
+        progress(1.0)
+    for warning in encoding.warnings:
+        console.warn(warning)
+    _print(encoding, console)
+    console.print(f"latent: {latent}")
+    console.print(f"reconstruction (synthetic): {reconstruction}")
+    classes = model.description.classes
+    index = encoding.latent.class_index
+    return {
+        "scan": str(args.scan),
+        "model": model.name,
+        "model_sha256": model.file.sha256,
+        "latent": str(latent),
+        "reconstruction": str(reconstruction),
+        "synthetic": True,
+        "class": None if index is None else classes[index],
+        **encoding.errors.to_dict(),
+        "before_refinement": None if encoding.errors_before is None else encoding.errors_before.to_dict(),
+        "coverage": round(encoding.coverage, 4),
+        "seconds": round(encoding.seconds["total"], 3),
+        "seconds_by_stage": {name: round(value, 3) for name, value in encoding.seconds.items()},
+        "warnings": [*volume.meta.get("notes", ()), *encoding.warnings],
+        "plan": model.plan.text,
+        **memory_entries(),
+    }
+
+
+def _name_of(scan: Path) -> str:
+    """Return ``thorax`` for ``thorax.nii.gz``, and a folder's own name."""
+    from ..volumes.io import ITK_SUFFIXES, NIBABEL_SUFFIXES
+
+    name = scan.resolve().name
+    for suffix in sorted((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, ".dcm"), key=len, reverse=True):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def _print(encoding: Encoding, console: Console) -> None:
+    if encoding.errors_before is not None:
+        console.print("before refinement: " + _described(encoding.errors_before))
+        console.print("after refinement:  " + _described(encoding.errors))
+    else:
+        console.print(_described(encoding.errors))
+    for name, mae in encoding.errors.tissue_mae.items():
+        console.print(f"  {name.replace('_', ' '):12} {mae:6.1f} {encoding.errors.unit}")
+    console.print(f"covers {encoding.coverage:.0%} of the scan, {encoding.seconds['total']:.1f} s")
+
+
+def _described(errors: ErrorMeasures) -> str:
+    return f"error {errors.mae:.1f} {errors.unit}, PSNR {errors.psnr_db:.2f} dB, SSIM {errors.ssim:.4f}"

@@ -1,0 +1,192 @@
+"""``hagan generate``: synthetic volumes from a model file."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HaganError
+from ..progress import part_of
+from .console import Console
+
+if TYPE_CHECKING:
+    from ..inference.model import Model
+    from ..volumes.volume import Volume
+
+_MOST_VOLUMES = 100_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``hagan generate``."""
+    parser.epilog = (
+        "The same seed gives the same volume on one device. Each file says that it is synthetic, in its\n"
+        "header and in NAME.json beside it, with all that is needed to make it again.\n\n"
+        "Examples:\n"
+        "  hagan generate --model demo --seed 1 --out synthetic.nii.gz\n"
+        "  hagan generate --model demo --seed 1..4,9 --segment --out volumes/\n"
+        "  hagan generate --model copdgene.safetensors --count 100 --precision bfloat16 --out volumes/"
+    )
+    add_model_arguments(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--seed", type=seeds, default=[1], metavar="S", help="seeds, e.g. 7 or 1..4,9 (default 1)"
+    )
+    which.add_argument("--count", type=int, metavar="N", help="the seeds 1 to N")
+    parser.add_argument(
+        "--truncation",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="0 to 1 (default): less is nearer to the model's mean volume",
+    )
+    parser.add_argument(
+        "--preview", action="store_true", help="only the low-resolution volume, a quarter of the size"
+    )
+    parser.add_argument(
+        "--segment", action="store_true", help="also outline lungs and bones and measure them in millilitres"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE_OR_FOLDER",
+        help="a file (.nii.gz, .nii, .nrrd, .mha) for one volume, else a folder",
+    )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that runs a model."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="M",
+        help="a name ('hagan model list'), such as demo, or a model file",
+    )
+    parser.add_argument(
+        "--class", dest="class_", metavar="C", help="class of a conditional model, by name or index"
+    )
+    parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1, …")
+    parser.add_argument(
+        "--precision", default="auto", choices=("auto", "float32", "bfloat16"), help="default: auto"
+    )
+
+
+def seeds(text: str) -> list[int]:
+    """Return the seeds in a text such as ``1..4,9``.
+
+    >>> seeds("1..4,9")
+    [1, 2, 3, 4, 9]
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})\s*(?:\.\.\s*(\d{1,18})\s*)?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < first + _MOST_VOLUMES:
+            raise argparse.ArgumentTypeError(
+                f"'{part}' is no seed; give numbers and ranges such as 1..4,9 (at most {_MOST_VOLUMES:,})"
+            )
+        found += range(first, last + 1)
+    return list(dict.fromkeys(found))
+
+
+def run(args: argparse.Namespace, console: Console) -> dict:
+    """Make the volumes; returns the document of ``--json``."""
+    if args.count is not None and not 1 <= args.count <= _MOST_VOLUMES:
+        raise HaganError(f"The count must be from 1 to {_MOST_VOLUMES:,}; found {args.count}.")
+    wanted = args.seed if args.count is None else list(range(1, args.count + 1))
+    from ..inference.model import load_model
+    from ..volumes.io import WRITABLE_SUFFIXES
+
+    single = args.out.name.lower().endswith(WRITABLE_SUFFIXES)
+    if single and len(wanted) > 1:
+        raise HaganError(f"'{args.out}' is one file for {len(wanted)} volumes; give a folder.")
+    model = load_model(args.model, args.device, args.precision)
+    if args.segment and (model.profile.modality != "CT" or args.preview):
+        raise HaganError("Lungs and bones can be outlined in full-size CT only; leave out --segment.")
+    console.print(model.plan.text)
+    entries = []
+    with console.progress("generate") as progress:
+        for index, seed in enumerate(wanted):
+            begun = time.perf_counter()
+            part = part_of(progress, index / len(wanted), (index + 1) / len(wanted))
+            volume = model.generate(seed, args.class_, args.truncation, args.preview, part)
+            seconds = time.perf_counter() - begun
+            path = args.out if single else args.out / _file_name(model, volume, args)
+            entries.append(_written(volume, path, seconds, args.segment))
+    for note in model.notes:
+        console.warn(note)
+    for entry in entries:
+        measured = "".join(
+            f", {key[:-3].replace('_', ' ')} {entry[key]:.0f} mL" for key in _ML if key in entry
+        )
+        console.print(f"{entry['path']}: synthetic, seed {entry['seed']}, {entry['seconds']:.1f} s{measured}")
+    return {
+        "model": model.name,
+        "model_sha256": model.file.sha256,
+        "plan": model.plan.text,
+        "volumes": entries,
+        "warnings": model.notes,
+        **memory_entries(),
+    }
+
+
+_ML = ("lungs_ml", "left_lung_ml", "right_lung_ml", "bones_ml")
+
+
+def _written(volume: Volume, path: Path, seconds: float, segmented: bool) -> dict[str, Any]:
+    """Write a volume, and its label map where wanted; return its entry in the document."""
+    from ..volumes.io import write_volume
+
+    write_volume(volume, path)
+    provenance = volume.meta["provenance"]
+    entry = {
+        "path": str(path),
+        "seed": provenance["seed"],
+        "class": provenance.get("class"),
+        "seconds": round(seconds, 3),
+        "synthetic": True,
+    }
+    if segmented:
+        entry |= _segmented(volume, path)
+    return entry
+
+
+def _segmented(volume: Volume, path: Path) -> dict[str, Any]:
+    from ..segmentation import segment
+    from ..volumes.io import WRITABLE_SUFFIXES, write_volume
+
+    found = segment(volume)
+    suffix = next(suffix for suffix in WRITABLE_SUFFIXES if path.name.lower().endswith(suffix))
+    labels_path = path.with_name(f"{path.name[: -len(suffix)]}_labels{suffix}")
+    write_volume(volume.with_array(found.labels, unit="label"), labels_path)
+    return {"labelmap": str(labels_path), **{key: round(getattr(found, key), 3) for key in _ML}}
+
+
+def _file_name(model: Model, volume: Volume, args: argparse.Namespace) -> str:
+    """Return a name that says what the volume is, e.g. ``synthetic_demo_seed1.nii.gz``."""
+    provenance = volume.meta["provenance"]
+    parts = [f"synthetic_{model.name}_seed{provenance['seed']}"]
+    if "class" in provenance:
+        parts.append("class" + re.sub(r"[^A-Za-z0-9.-]+", "-", provenance["class"]))
+    if args.truncation != 1:
+        parts.append(f"truncation{args.truncation:g}")
+    if args.preview:
+        parts.append("preview")
+    return "_".join(parts) + ".nii.gz"
+
+
+def memory_entries() -> dict[str, float]:
+    """Return the peak memory of this process in MB, and that of torch on the GPU where it was used."""
+    import torch
+
+    from ..inference.memory import peak_memory
+
+    entries = {}
+    if (peak := peak_memory()) is not None:
+        entries["peak_memory_mb"] = round(peak / 1e6, 1)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        entries["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    return entries

@@ -1,0 +1,110 @@
+"""Refinement: move a scan's latent, and nothing else, towards a better reconstruction."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..networks import SLABS
+from ..progress import Progress, no_progress
+from .differentiable import features_of, low_of, slab_of
+from .streaming import StreamedGenerator
+
+LEARNING_RATE = 0.03
+PRIOR_WEIGHT = 1e-3
+"""Of the mean square of z: a latent drawn for generation has 1, where one voxel's error has about 0.1."""
+PATIENCE = 40
+"""Steps without a gain of 0.1 % after which the rest would gain nothing either."""
+_WHOLE_SIZE = 64
+"""Up to this size each step sees the whole volume, above it one slab after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """The best latent that was found."""
+
+    z: Tensor
+    """Shape (1, latent)."""
+    steps: int
+    """Steps done: fewer than asked for where nothing was gained any more."""
+    loss_before: float
+    loss_after: float
+
+
+def refine_latent(
+    generator: StreamedGenerator,
+    z: Tensor,
+    classes: Tensor | None,
+    target: Tensor,
+    steps: int,
+    progress: Progress = no_progress,
+) -> Refined:
+    """Minimise the error of a latent's volume by gradient descent (Adam), from ``z`` on.
+
+    The loss is that of the ground encoder's training (paper, section III-C): half the L1 error of the
+    low-resolution volume, half that of the high-resolution one, and a weak prior on z.
+
+    Args:
+        generator: makes the volumes.
+        z: where to start, (1, latent).
+        classes: one-hot class of a conditional model.
+        target: the scan as the network's cube (R, R, R) in [-1, 1].
+        steps: at most so many.
+        progress: called for each step, with the seconds left.
+    """
+    objective = _Objective(generator, classes, target)
+    z = z.detach().clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([z], LEARNING_RATE)
+    losses: list[float] = []
+    best, best_loss, first_loss, gained_at = z.detach().clone(), math.inf, math.inf, 0
+    begun = time.perf_counter()
+    for step in range(steps):
+        before = z.detach().clone()
+        with torch.enable_grad():
+            loss = objective(z, step)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+        if len(losses) >= objective.cycle:
+            # Slabs differ more than steps do: only the mean over all of them tells a gain.
+            mean = sum(losses[-objective.cycle :]) / objective.cycle
+            first_loss = mean if math.isinf(first_loss) else first_loss
+            if mean < best_loss * 0.999:
+                gained_at = step
+            if mean < best_loss:
+                best, best_loss = before, mean
+        left = (time.perf_counter() - begun) / (step + 1) * (steps - step - 1)
+        progress((step + 1) / steps, f"refining, error {losses[-1]:.4f}, {left:.0f} s left")
+        if step - gained_at >= max(PATIENCE, objective.cycle):
+            break
+    progress(1.0, "refined")
+    return Refined(best, len(losses), first_loss, best_loss)
+
+
+class _Objective:
+    """The loss of a latent at a step."""
+
+    def __init__(self, generator: StreamedGenerator, classes: Tensor | None, target: Tensor) -> None:
+        self._generator, self._classes, self._target = generator, classes, target
+        self._low_target = F.avg_pool3d(target[None, None], 4)[0, 0]
+        size = generator.architecture.size
+        self.cycle = 1 if size <= _WHOLE_SIZE else SLABS
+        """Steps that see the whole volume once."""
+        self._depth = size // 4 // self.cycle
+
+    def __call__(self, z: Tensor, step: int) -> Tensor:
+        generator, start = self._generator, step % self.cycle * self._depth
+        features = features_of(generator, z, self._classes)
+        if step % self.cycle == 0:
+            self._high = generator.normalising_high(features.detach())
+        slab = slab_of(generator, self._high, features, start, start + self._depth)
+        error = F.l1_loss(low_of(generator, features), self._low_target) + F.l1_loss(
+            slab, self._target[4 * start : 4 * (start + self._depth)]
+        )
+        return error / 2 + PRIOR_WEIGHT * z.square().mean()
