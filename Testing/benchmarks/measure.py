@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,13 @@ class MemoryOfWork:
 
         peak = torch.cuda.max_memory_allocated() / 1e6 if self._cuda else _status_mb("VmHWM")
         return round(peak - self._before, 1)
+
+
+def process_start() -> float:
+    """Return when this process was started, in seconds since the epoch."""
+    ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - (uptime - ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def _status_mb(field: str) -> float:

@@ -1,0 +1,157 @@
+"""``hagan demo``: the whole chain on one scan, with a table, NIfTI files and a picture."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .console import Console
+
+if TYPE_CHECKING:
+    from ..inference.encode import Encoding
+    from ..pictures import Picture
+    from ..segmentation import Segmentation
+    from ..volumes.volume import Volume
+
+_EPILOG = """examples:
+  hagan demo                           the phantom scan that comes with HAGANCore
+  hagan demo --scan chest.nii.gz       a chest CT of yours: NIfTI, NRRD, MHA or a DICOM folder
+
+The demonstration model knows computed phantoms, not patients: its volumes are simple, and what it makes of
+a real scan is a rough likeness. Nothing here is for diagnosis."""
+_HEADER = (
+    f"{'volume':22}{'lungs mL':>9}{'right':>7}{'left':>7}{'lungs %':>9}{'bones mL':>10}{'bones %':>9}"
+    f"{'seconds':>9}"
+)
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A volume of the demonstration, what was measured of it, and how long it took to make or read it."""
+
+    name: str
+    volume: Volume
+    segmentation: Segmentation
+    seconds: float
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures for scripts."""
+        synthetic = bool(self.volume.meta.get("synthetic"))
+        return {
+            "volume": self.name,
+            "synthetic": synthetic,
+            **self.segmentation.measurements(),
+            "seconds": round(self.seconds, 2),
+        }
+
+    def line(self) -> str:
+        """Return the figures as a line of the table."""
+        m = self.segmentation.measurements()
+        return (
+            f"{self.name:22}{m['lungs_ml']:9.0f}{m['right_lung_ml']:7.0f}{m['left_lung_ml']:7.0f}"
+            f"{m['lungs_percent']:9.1f}{m['bones_ml']:10.0f}{m['bones_percent']:9.1f}{self.seconds:9.1f}"
+        )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``hagan demo``."""
+    parser.epilog = _EPILOG
+    parser.add_argument("--scan", metavar="SCAN", help="a chest CT (default: the phantom that comes along)")
+    parser.add_argument("--model", default="demo", help="model file or name (default: demo)")
+    parser.add_argument("--count", type=int, default=3, metavar="N", help="synthetic volumes (default: 3)")
+    parser.add_argument(
+        "--refine", type=int, default=100, metavar="N", help="steps that refine the latent (default: 100)"
+    )
+    parser.add_argument(
+        "--out", default="demo-output", metavar="FOLDER", help="where to write (default: demo-output)"
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Run the chain; returns its figures and the paths of what was written."""
+    from ..errors import HaganError
+    from ..inference.memory import peak_memory
+    from ..inference.model import load_model
+    from ..progress import part_of
+    from ..resources import resource_path
+    from ..segmentation import segment
+    from ..volumes.io import read_volume
+
+    if args.count < 1:
+        raise HaganError(f"The number of synthetic volumes must be at least 1; found {args.count}.")
+    started = time.perf_counter()
+    scan_path = Path(args.scan) if args.scan else resource_path("SampleData/thorax_phantom.nii.gz")
+    model = load_model(args.model)
+    console.print(f"{model.description.title}: {model.description.summary}\n{model.plan.text}\n")
+    with console.progress("demo") as progress:
+        begun = time.perf_counter()
+        scan = read_volume(scan_path)
+        read = time.perf_counter() - begun
+        shown = [_Shown("scan", scan, segment(scan, part_of(progress, 0.0, 0.2)), read)]
+        encoding = model.encode(scan, refine=args.refine, progress=part_of(progress, 0.2, 0.7))
+        reconstruction = encoding.reconstruction
+        shown.append(
+            _Shown("reconstruction", reconstruction, segment(reconstruction), encoding.seconds["total"])
+        )
+        for seed in range(1, args.count + 1):
+            progress(0.7 + 0.25 * seed / args.count, f"seed {seed}")
+            begun = time.perf_counter()
+            volume = model.generate(seed=seed)
+            made = time.perf_counter() - begun
+            shown.append(_Shown(f"synthetic, seed {seed}", volume, segment(volume), made))
+        files = _write(shown, encoding, Path(args.out))
+    for warning in encoding.warnings:
+        console.warn(warning)
+    errors = encoding.errors
+    seconds, memory = time.perf_counter() - started, (peak_memory() or 0) / 1e6
+    console.print("\n".join([_HEADER, *(item.line() for item in shown)]))
+    console.print(
+        f"\nReconstruction against scan, where the model's field of view covers it: mean absolute error "
+        f"{errors.mae:.0f} {errors.unit}, PSNR {errors.psnr_db:.1f} dB, SSIM {errors.ssim:.2f}."
+    )
+    console.print(f"{seconds:.1f} s in all, at most {memory:.0f} MB. Not for diagnosis.")
+    console.print(f"Picture: {files['picture']}; volumes and label maps beside it.")
+    return {
+        "volumes": [item.figures() for item in shown],
+        "errors": errors.to_dict(),
+        "warnings": list(encoding.warnings),
+        "plan": model.plan.text,
+        "files": files,
+        "seconds": round(seconds, 2),
+        "peak_memory_mb": round(memory, 1),
+    }
+
+
+def _write(shown: list[_Shown], encoding: Encoding, out: Path) -> dict[str, Any]:
+    """Write synthetic volumes, all label maps, the latent and the picture; returns their paths."""
+    from ..pictures import sheet, write_png
+    from ..volumes.io import write_volume
+    from ..volumes.volume import Volume
+
+    files: dict[str, Any] = {"volumes": [], "labelmaps": []}
+    for item in shown:
+        stem = item.name.replace(", ", "_").replace(" ", "")
+        if item.volume.meta.get("synthetic") and item.name != "scan":
+            stem = stem if stem.startswith("synthetic") else f"synthetic_{stem}"
+            files["volumes"].append(str(write_volume(item.volume, out / f"{stem}.nii.gz")))
+        labels = Volume(item.segmentation.labels, item.volume.geometry)
+        files["labelmaps"].append(str(write_volume(labels, out / f"{stem}.segmentation.nii.gz")))
+    files["latent"] = str(encoding.save_latent(out / "scan.latent.json"))
+    # More than three synthetic volumes would make the picture too long to look at.
+    picture = sheet([_row(item) for item in shown[:5]])
+    files["picture"] = str(write_png(picture, out / "demo.png"))
+    return files
+
+
+def _row(item: _Shown) -> list[Picture]:
+    """Return one row of the picture: axial, coronal and sagittal through the lungs, outlined."""
+    from ..pictures import three_planes
+    from ..segmentation import BONES, LEFT_LUNG, RIGHT_LUNG
+
+    colours = {RIGHT_LUNG: (80, 200, 255), LEFT_LUNG: (120, 255, 120), BONES: (255, 190, 60)}
+    measured = item.segmentation.measurements()
+    caption = f"{item.name}: lungs {measured['lungs_ml']:.0f} mL, bones {measured['bones_ml']:.0f} mL"
+    return three_planes(item.volume, item.segmentation.labels, colours, caption=caption, height=240)
