@@ -198,7 +198,10 @@ def write_model(
         check_finite(name, tensor)
     document = description.to_json()
     with written_whole(path) as temporary:
+        temporary.touch()
+        usual = temporary.stat().st_mode
         save_file(tensors, temporary, metadata={_METADATA_KEY: document})
+        temporary.chmod(usual)  # safetensors 0.8 makes files that only their owner can read
         _flush_to_disk(temporary)
     return Path(path)
 

@@ -126,6 +126,11 @@ def test_all_that_is_written_is_read_again(a_model_file: Path) -> None:
             assert torch.equal(state[name], tensor), name
 
 
+def test_others_may_read_a_model_file_as_any_other_file(a_model_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    assert a_model_file.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_generator_alone_is_enough(tmp_path: Path) -> None:
     path = write_model(
         tmp_path / "g.safetensors", replace(DESCRIPTION, directions=()), generator=Generator(SMALL)
