@@ -106,6 +106,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     model = load_model(args.model, args.device, args.precision)
     if args.segment and (model.profile.modality != "CT" or args.preview):
         raise HaganError("Lungs and bones can be outlined in full-size CT only; leave out --segment.")
+    model.latent(wanted[0], args.class_, args.truncation)  # a wrong value is said before the work begins
     console.print(model.plan.text)
     entries = []
     with console.progress("generate") as progress:

@@ -145,6 +145,10 @@ class _MemoryStatus(ctypes.Structure):
 
 def peak_memory() -> int | None:
     """Return the most bytes that this process has held so far; None where the system does not tell."""
+    # Linux's ru_maxrss starts with the memory of the process that started this one; VmHWM does not.
+    for line in _lines(Path("/proc/self/status")):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
     try:
         import resource
     except ModuleNotFoundError:  # Windows
