@@ -1,0 +1,96 @@
+"""Bones on the coarse grid, with their marrow and without what else is dense."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .chest import DENSEST_BONE, SOFT_TISSUE, Chest
+from .dense import not_bone
+from .grid import HU, Mask, Triple
+from .morphology import Components, at_sides, closed, dilate, erode, label, label_slices
+
+BONE_ABOVE = 150
+"""HU that spongy bone reaches and soft tissue without contrast medium does not."""
+_THIN_BONE, _BESIDE = 120, 4.0
+"""HU of thin bone in a coarse voxel, believed within these mm of denser bone."""
+_MARROW, _SPAN = 85, 7.0
+"""HU of red marrow, above muscle and disc, believed in gaps of bone up to twice these mm wide."""
+_CRACK = 2.0
+"""Half the width in mm of a gap that is closed whatever is in it."""
+_LARGEST_CAVITY, _SMALL_CAVITY = 2200.0, 60.0
+"""mm² of a slice of marrow: the head of the humerus, and what may have any shape."""
+_ROUND = 0.4
+"""Area of a round cavity, relative to the square of its length: a disc has 0.79."""
+_SMALLEST = 0.7
+"""mL of the smallest bone; less is a calcification, a clip or noise."""
+_EDGE = 0.65
+"""A voxel at the border of bone belongs to it from this part of the way from soft tissue to the densest voxel
+beside it. Half would be right for a uniform bone; the shell of a bone is three times as dense as its inside.
+On phantoms with voxels of 3 mm 0.65 gives the best Dice, and 0.5 gives 6 % more volume than 0.65."""
+
+
+def find_bones(chest: Chest) -> Mask:
+    """Return the bones and the voxels that they fill only in part; :func:`edge_limits` tells these apart."""
+    bones = chest.body & (chest.hu > BONE_ABOVE)
+    other = not_bone(bones, chest)
+    bones = _without_specks(bones & ~other, chest.spacing)
+    bones |= dilate(bones, _BESIDE, chest.spacing) & chest.body & (chest.hu > _THIN_BONE) & ~other
+    return _with_marrow(bones, chest)
+
+
+def edge_limits(hu: HU) -> HU:
+    """Return the HU from which on a voxel at the border of bone belongs to the bone."""
+    hu = np.minimum(hu, DENSEST_BONE)
+    densest = hu.copy()
+    for axis in range(3):
+        ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        for to, source in ((tuple(ahead), tuple(behind)), (tuple(behind), tuple(ahead))):
+            np.maximum(densest[to], hu[source], out=densest[to])
+    return (SOFT_TISSUE + _EDGE * (densest - SOFT_TISSUE)).astype(np.int16)
+
+
+def without_partial_edge(bones: Mask, hu: HU) -> Mask:
+    """Return the bones without the border voxels that are mostly something else."""
+    inner = erode(bones, 1.0, (1.0, 1.0, 1.0))
+    return bones & (inner | (np.minimum(hu, DENSEST_BONE) >= edge_limits(hu)))
+
+
+def _without_specks(bones: Mask, spacing: Triple) -> Mask:
+    components, counts = label(bones)
+    keep = counts * float(np.prod(spacing)) / 1000.0 >= _SMALLEST
+    keep[0] = False
+    return keep[components]
+
+
+def _with_marrow(bones: Mask, chest: Chest) -> Mask:
+    """Return the bones filled, slice by slice; the spinal canal stays open."""
+    canal = chest.around_spine(8.0, 8.0, 16.0)
+    marrow = closed(bones, _SPAN, chest.spacing, axes=(1, 2)) & (chest.hu > _MARROW) & ~canal
+    bones = closed(bones, _CRACK, chest.spacing, axes=(1, 2)) | marrow
+    holes, counts = label_slices(~bones)
+    areas = counts * (chest.spacing[1] * chest.spacing[2])
+    cavity = (at_sides(holes) == 0) & (areas <= _LARGEST_CAVITY) & ~_is_canal(holes, areas, chest)
+    cavity[0] = False
+    for number in np.flatnonzero(cavity & (areas > _SMALL_CAVITY)).tolist():
+        cavity[number] = areas[number] > _ROUND * _length(holes, number, chest.spacing) ** 2
+    return bones | cavity[holes]
+
+
+def _is_canal(holes: Components, areas: np.ndarray, chest: Chest) -> np.ndarray:
+    """Tell which holes are the spinal canal: near its line, as soft as the cord, not a mere pore."""
+    canal = chest.around_spine(12.0, 13.0, 20.0)
+    counts = np.maximum(np.bincount(holes.ravel()), 1)
+    near = np.bincount(holes[canal], minlength=len(counts)) > 0.5 * counts
+    soft = np.bincount(holes[canal & (chest.hu < _MARROW)], minlength=len(counts)) > 0.3 * counts
+    return near & soft & (areas > _SMALL_CAVITY)
+
+
+def _length(holes: Components, number: int, spacing: Triple) -> float:
+    """Return the longer side in mm of the box around a hole.
+
+    Marrow cavities are round; the muscle between shoulder blade and ribs, enclosed in a slice, is long.
+    """
+    z = int(np.searchsorted(holes.max((1, 2)), number))  # numbers rise from slice to slice
+    y, x = np.nonzero(holes[z] == number)
+    return float(max((np.ptp(y) + 1) * spacing[1], (np.ptp(x) + 1) * spacing[2]))

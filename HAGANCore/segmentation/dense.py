@@ -1,0 +1,80 @@
+"""What is as dense as bone and is none: enhanced blood and kidneys, calcifications, stones, clips."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .chest import Chest
+from .grid import Mask
+from .morphology import Components, dilate, erode, label, opened
+
+_BEHIND_BREASTBONE = 12.0
+"""mm behind the front of the lungs up to which the breastbone may reach in between them."""
+_INSIDE_LUNG = 4.0
+"""mm below the surface of a lung at which what is dense is a vessel or a calcified nodule."""
+_HARDNESS = 0.1
+"""A bone has at least this share of hard voxels: 0.26 and more was found, 0.004 and less in soft organs."""
+_BLOOD_SHARE = 0.65
+"""Enhanced blood is denser than this part of its level throughout."""
+_DENSEST_MARROW = 220.0
+"""HU: below it blood and the inside of vertebrae look alike, and the vertebrae are kept by their place."""
+_MOSTLY_VERTEBRA = 0.4
+_RIM = 4.0
+"""mm by which the blurred border of an enhanced vessel goes beyond its thick part."""
+_STONE = 5.0
+"""mL below which a dense piece deep in the body is a stone or a clip with its streaks."""
+
+
+def not_bone(dense: Mask, chest: Chest) -> Mask:
+    """Return the part of ``dense`` that is not bone."""
+    other = dense & (_inside_chest(chest) | erode(chest.lungs > 0, _INSIDE_LUNG, chest.spacing))
+    if chest.enhanced:
+        other |= _enhanced_organs(dense, chest)
+    return other | _deep_specks(dense & ~other, chest)
+
+
+def _inside_chest(chest: Chest) -> Mask:
+    """Return heart and great vessels: between the lungs, behind the breastbone, in front of the spine."""
+    y = np.arange(chest.hu.shape[1])
+    behind = (y > chest.front[:, None] + _BEHIND_BREASTBONE / chest.spacing[1])[:, :, None]
+    return chest.between & behind & ~chest.column
+
+
+def _enhanced_organs(dense: Mask, chest: Chest) -> Mask:
+    """Return heart, large vessels and kidneys that contrast medium has made as dense as spongy bone.
+
+    Two rounds: blood, which may be thin where it is deep in the body, then everything else that is thick.
+    Without the first round the aorta would take the vertebra that it touches along.
+    """
+    before_lungs = (np.arange(chest.hu.shape[1]) < chest.front[:, None])[:, :, None]
+    free = dense & ~before_lungs
+    vertebrae = chest.around_spine(16.0, 34.0, 80.0)
+    found = np.zeros_like(dense)
+    for level, thickness, where in ((_BLOOD_SHARE * chest.blood, 3.0, chest.deep), (0.0, 5.0, dense)):
+        if level < _DENSEST_MARROW:
+            free &= ~vertebrae
+        pieces, counts = label(opened(free & (chest.hu > level), thickness, chest.spacing))
+        soft = (_mean(chest.hard, pieces, counts) < _HARDNESS) & (_mean(where, pieces, counts) > 0.5)
+        soft |= _mean(chest.between, pieces, counts) > 0.5
+        soft &= _mean(vertebrae, pieces, counts) < _MOSTLY_VERTEBRA
+        soft[0] = False
+        found |= dilate(soft[pieces], _RIM, chest.spacing) & free
+        free &= ~found
+    return found
+
+
+def _deep_specks(dense: Mask, chest: Chest) -> Mask:
+    """Return stones and clips deep in the body; with contrast medium also the thin vessels there."""
+    pieces, counts = label(dense & ~chest.column)
+    speck = counts * float(np.prod(chest.spacing)) / 1000.0 < _STONE
+    if chest.enhanced:
+        speck |= _mean(chest.hard, pieces, counts) < _HARDNESS
+    speck &= _mean(chest.deep, pieces, counts) > 0.5
+    speck[0] = False
+    return speck[pieces]
+
+
+def _mean(mask: Mask, pieces: Components, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the share of each piece that lies in ``mask``."""
+    return np.bincount(pieces[mask], minlength=len(counts)) / np.maximum(counts, 1)
