@@ -6,10 +6,10 @@ import numpy as np
 
 from .airways import Section, find_airways
 from .grid import HU, Labels, Mask, Triple
+from .junction import left_of_junction
 from .morphology import closed, dilate, erode, fill_holes, label, opened
 
 RIGHT_LUNG, LEFT_LUNG = 1, 2
-_GAS_PIECE = 3
 
 LUNG_BELOW = -400
 """HU half way between lung (-850) and soft tissue (40): where a voxel is half filled with each."""
@@ -51,62 +51,35 @@ def find_lungs(hu: HU, body: Mask, middle: float, spacing: Triple) -> tuple[Labe
 
 
 def _separate(candidates: Mask, hu: HU, middle: float, spacing: Triple) -> Labels:
-    """Return right and left lung without bowel gas, cut apart where they touch.
-
-    The air is thinned until a piece on either side of the midline has come loose, then the pieces
-    grow back through the air at the same pace and meet at the bottleneck between them.
-    """
-    one_sided = np.zeros(candidates.shape, np.uint8)
-    for thinning in (0.0, 3.0, 5.0, 8.0, 11.0, 14.0):
-        pieces = _lung_pieces(erode(candidates, thinning, spacing), hu, middle, spacing)
-        if (pieces == RIGHT_LUNG).any() and (pieces == LEFT_LUNG).any():
-            return _grow_back(pieces, candidates)
-        if thinning == 0.0:
-            one_sided = pieces
-    one_sided[one_sided == _GAS_PIECE] = 0
-    return one_sided
-
-
-def _lung_pieces(air: Mask, hu: HU, middle: float, spacing: Triple) -> Labels:
-    """Label the pieces of ``air`` that are lung: RIGHT_LUNG, LEFT_LUNG; _GAS_PIECE marks gas elsewhere."""
-    components, counts = label(air)
-    volumes = counts * float(np.prod(spacing)) / 1000.0
-    volumes[0] = 0.0
-    core = erode(air, max(spacing), spacing)  # the border is a blend with the wall
+    """Return right and left lung without bowel gas, cut apart where they touch."""
+    voxel = float(np.prod(spacing)) / 1000.0
+    components, counts = label(candidates)
+    counts[0] = 0
+    left_half = left_of_junction(candidates, hu, middle, spacing)
+    in_left = np.bincount(components[left_half], minlength=len(counts))
+    both = np.minimum(in_left, counts - in_left) > np.maximum(_SHARE * counts, _SMALLEST / voxel)
+    if both.any():
+        joined = both[components]
+        halves = np.where(left_half & joined, components + len(counts), components)
+        counts = np.bincount(halves.ravel(), minlength=2 * len(counts))
+        counts[0] = 0
+        components = halves
+    core = erode(candidates, max(spacing), spacing)  # the border is a blend with the wall
     inside = np.bincount(components[core], minlength=len(counts))
     gas = np.bincount(components[core & (hu < _GAS)], minlength=len(counts)) > 0.75 * inside
-    table = np.zeros(len(counts), np.uint8)
-    for number in np.flatnonzero(volumes >= max(_SMALLEST, _SHARE * volumes[~gas].max(initial=0))):
+    counts[gas] = 0
+    side = np.zeros(len(counts), np.uint8)
+    for number in np.flatnonzero(counts * voxel >= max(_SMALLEST, _SHARE * counts.max() * voxel)).tolist():
         piece = components == number
-        if gas[number]:
-            table[number] = _GAS_PIECE
-        elif not _is_rim(piece, spacing):
-            x = float((np.arange(piece.shape[2]) * piece.sum((0, 1))).sum() / counts[number])
-            table[number] = RIGHT_LUNG if x < middle else LEFT_LUNG
-    return table[components]
+        if not _is_rim(piece, spacing):
+            side[number] = LEFT_LUNG if 2 * piece[left_half].sum() > counts[number] else RIGHT_LUNG
+    return side[components]
 
 
 def _is_rim(piece: Mask, spacing: Triple) -> bool:
     """Tell whether only the edge of a lung reaches into the scan."""
     sections = piece.sum((1, 2))
     return sections.argmax() in (0, len(sections) - 1) and not erode(piece, _RIM, spacing).any()
-
-
-def _grow_back(pieces: Labels, within: Mask) -> Labels:
-    """Return the labels grown voxel by voxel through ``within``; gas takes its part and is dropped."""
-    labels = pieces
-    while True:
-        free = within & (labels == 0)
-        grown = labels.copy()
-        for axis in range(3):
-            ahead, behind = [slice(None)] * 3, [slice(None)] * 3
-            ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-            for to, source in ((tuple(ahead), tuple(behind)), (tuple(behind), tuple(ahead))):
-                np.copyto(grown[to], labels[source], where=free[to] & (grown[to] == 0))
-        if np.array_equal(grown, labels):
-            labels[labels == _GAS_PIECE] = 0
-            return labels
-        labels = grown
 
 
 def _fill(labels: Labels, side: int, hu: HU, allowed: Mask, spacing: Triple) -> None:
