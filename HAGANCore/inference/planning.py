@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -84,10 +85,8 @@ def plan(
     if device != "auto":
         return _plan_on(architecture, _checked_device(device), precision, memory_limit)
     if torch.cuda.is_available():
-        try:
+        with suppress(HaganError):  # too small, or full: the plan's line says that the CPU does the work
             return _plan_on(architecture, torch.device("cuda"), precision, memory_limit)
-        except HaganError:
-            pass  # too small, or full: the CPU's plan says where the work is done
     return _plan_on(architecture, torch.device("cpu"), precision, memory_limit)
 
 

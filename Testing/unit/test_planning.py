@@ -53,6 +53,40 @@ def test_paper_size_needs_what_was_promised(size: int, limit: float) -> None:
     assert bytes_needed(Architecture(size=size), torch.bfloat16, SLAB_BYTES) < limit
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resets Linux's peak of memory")
+def test_the_memory_said_is_the_memory_taken() -> None:
+    """A 256³ volume of the published width, in a process of its own."""
+    code = """
+import torch
+from pathlib import Path
+from HAGANCore.inference.memory import peak_memory
+from HAGANCore.inference.model import _cube
+from HAGANCore.inference.planning import plan
+from HAGANCore.inference.streaming import StreamedGenerator
+from HAGANCore.networks import Architecture, Generator
+from HAGANCore.progress import no_progress
+
+architecture = Architecture(size=256, latent=16)
+with torch.device("meta"):
+    generator = Generator(architecture)
+generator = generator.to_empty(device="cpu").requires_grad_(False)
+for parameter in generator.parameters():
+    parameter.normal_(0, 0.02)
+chosen = plan(architecture, "cpu", "float32")
+Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+before = peak_memory()
+streamed = StreamedGenerator(generator, chosen.dtype, chosen.slab_bytes)
+cube = _cube(streamed, torch.randn(1, 16), None, "HU", (-1024.0, 600.0), False, no_progress)
+assert cube.std() > 0
+print(peak_memory() - before, chosen.bytes_needed)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    taken, said = map(int, done.stdout.split())
+    assert taken < 400e6  # above the weights: the promise
+    assert 0.5 * said < taken < 1.2 * said
+
+
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     size=st.sampled_from([32, 64, 128, 256, 512]),
