@@ -15,9 +15,12 @@ from ..progress import Progress, no_progress
 from .differentiable import features_of, low_of, slab_of
 from .streaming import StreamedGenerator
 
-LEARNING_RATE = 0.03
+LEARNING_RATE = 0.05
+"""On a real chest and a 64³ model trained on phantoms, 0.01 to 0.1 end within 7 HU of each other (from 199 HU
+to 181 and 174); the larger one needs fewer steps, the smaller one is safer for a longer latent."""
 PRIOR_WEIGHT = 1e-3
-"""Of the mean square of z: a latent drawn for generation has 1, where one voxel's error has about 0.1."""
+"""Of the mean square of z, which is 1 in generation. There, without it z ends at 1.6 root mean square, with it
+at 1.4, for the same error; ten times as much holds it at 1.0 and costs 4 HU."""
 PATIENCE = 40
 """Steps without a gain of 0.1 % after which the rest would gain nothing either."""
 _WHOLE_SIZE = 64
