@@ -25,8 +25,8 @@ _ROWS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``hagan segment``."""
     parser.epilog = (
-        "Writes a label map on the volume's own grid: 1 right lung, 2 left lung, 3 bones. Percent are of the\n"
-        "thorax, which is the body within the scan without the table. Not for diagnosis.\n\n"
+        "Writes a label map on the volume's own grid: 1 right lung, 2 left lung, 3 bones. Percent are of\n"
+        "the thorax, which is the body within the scan without the table. Not for diagnosis.\n\n"
         "Examples:\n"
         "  hagan segment thorax.nii.gz\n"
         "  hagan segment dicom_folder/ --out labels.nii.gz --json"

@@ -23,10 +23,10 @@ _ROUND = 0.4
 """Area of a round cavity, relative to the square of its length: a disc has 0.79."""
 _SMALLEST = 0.7
 """mL of the smallest bone; less is a calcification, a clip or noise."""
-_EDGE = 0.65
+_EDGE = 0.7
 """A voxel at the border of bone belongs to it from this part of the way from soft tissue to the densest voxel
 beside it. Half would be right for a uniform bone; the shell of a bone is three times as dense as its inside.
-On phantoms with voxels of 3 mm 0.65 gives the best Dice, and 0.5 gives 6 % more volume than 0.65."""
+On phantoms 0.7 gives the best Dice in voxels of 3 mm, and 5 % more than the true volume; 8 % in 6 mm."""
 
 
 def find_bones(chest: Chest) -> Mask:
@@ -72,8 +72,10 @@ def _with_marrow(bones: Mask, chest: Chest) -> Mask:
     areas = counts * (chest.spacing[1] * chest.spacing[2])
     cavity = (at_sides(holes) == 0) & (areas <= _LARGEST_CAVITY) & ~_is_canal(holes, areas, chest)
     cavity[0] = False
+    highest = holes.max((1, 2))  # numbers rise from slice to slice
     for number in np.flatnonzero(cavity & (areas > _SMALL_CAVITY)).tolist():
-        cavity[number] = areas[number] > _ROUND * _length(holes, number, chest.spacing) ** 2
+        section = holes[np.searchsorted(highest, number)] == number
+        cavity[number] = areas[number] > _ROUND * _length(section, chest.spacing) ** 2
     return bones | cavity[holes]
 
 
@@ -86,11 +88,10 @@ def _is_canal(holes: Components, areas: np.ndarray, chest: Chest) -> np.ndarray:
     return near & soft & (areas > _SMALL_CAVITY)
 
 
-def _length(holes: Components, number: int, spacing: Triple) -> float:
-    """Return the longer side in mm of the box around a hole.
+def _length(hole: Mask, spacing: Triple) -> float:
+    """Return the longer side in mm of the box around a hole in a slice.
 
     Marrow cavities are round; the muscle between shoulder blade and ribs, enclosed in a slice, is long.
     """
-    z = int(np.searchsorted(holes.max((1, 2)), number))  # numbers rise from slice to slice
-    y, x = np.nonzero(holes[z] == number)
+    y, x = np.nonzero(hole)
     return float(max((np.ptp(y) + 1) * spacing[1], (np.ptp(x) + 1) * spacing[2]))

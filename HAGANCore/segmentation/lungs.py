@@ -57,7 +57,7 @@ def _separate(candidates: Mask, hu: HU, middle: float, spacing: Triple) -> Label
     counts[0] = 0
     left_half = left_of_junction(candidates, hu, middle, spacing)
     in_left = np.bincount(components[left_half], minlength=len(counts))
-    both = np.minimum(in_left, counts - in_left) > np.maximum(_SHARE * counts, _SMALLEST / voxel)
+    both = np.minimum(in_left, counts - in_left) * voxel > _SMALLEST
     if both.any():
         joined = both[components]
         halves = np.where(left_half & joined, components + len(counts), components)

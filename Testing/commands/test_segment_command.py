@@ -1,0 +1,131 @@
+"""``hagan segment``: what a person reads, what a script reads, what is written, and how it fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from HAGANCore.cli import main
+from HAGANCore.volumes.io import read_volume, write_volume
+from HAGANCore.volumes.phantom import make_phantom
+from HAGANCore.volumes.volume import Geometry, Volume
+
+KEYS = {
+    "lungs_ml",
+    "left_lung_ml",
+    "right_lung_ml",
+    "bones_ml",
+    "thorax_ml",
+    "lungs_percent",
+    "bones_percent",
+    "labelmap",
+    "seconds",
+    "warnings",
+}
+
+
+@pytest.fixture(scope="module")
+def a_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a phantom in a file."""
+    return write_volume(make_phantom(3, 64).volume, tmp_path_factory.mktemp("scan") / "thorax.nii.gz")
+
+
+@pytest.fixture
+def hagan(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """Run ``hagan segment … --json`` and return its document."""
+
+    def run(*arguments: object) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main(["segment", *map(str, arguments), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_a_script_reads_the_millilitres(a_scan: Path, tmp_path: Path, hagan: Callable) -> None:
+    document = hagan(a_scan, "--out", tmp_path / "labels.nrrd")
+    assert document.keys() >= KEYS
+    labels, scan = read_volume(document["labelmap"]), read_volume(a_scan)
+    assert labels.array.dtype == np.uint8
+    assert labels.geometry.shape == scan.geometry.shape
+    np.testing.assert_allclose(labels.geometry.matrix, scan.geometry.matrix, atol=1e-4)
+    assert labels.meta["synthetic"] is True, "the label map of a synthetic volume says so"
+    for name, value in document["labels"].items():
+        counted = float((labels.array == value).sum()) * scan.geometry.voxel_ml
+        assert document[f"{name}_ml"] == pytest.approx(counted, abs=0.001), name
+    assert document["lungs_percent"] == pytest.approx(
+        100 * document["lungs_ml"] / document["thorax_ml"], abs=0.01
+    )
+
+
+def test_a_person_reads_a_table(
+    a_scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["segment", str(a_scan)]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()[:5]] == [
+        "lungs",
+        "right",
+        "left",
+        "bones",
+        "thorax",
+    ]
+    assert " mL" in printed.splitlines()[0]
+    assert " %" in printed.splitlines()[0]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".gz"] == [
+        "thorax.segmentation.nii.gz"
+    ]
+
+
+def test_what_is_not_hounsfield_is_said(
+    tmp_path: Path, hagan: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (20, 24, 28)).astype(np.uint8)
+    scan = write_volume(Volume(grey, Geometry(shape=grey.shape)), tmp_path / "grey.nii.gz")
+    document = hagan(scan, "--out", tmp_path / "labels.nii.gz")
+    assert any("not Hounsfield units" in warning for warning in document["warnings"])
+    assert main(["segment", str(scan), "--out", str(tmp_path / "labels.nii.gz")]) == 0
+    assert "warning: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere.nii.gz",), "no file or folder"),
+        (("SCAN", "--out", "labels.png"), "no suffix of a label map"),
+    ],
+)
+def test_failures_are_one_line(
+    arguments: tuple[str, ...],
+    message: str,
+    a_scan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [str(a_scan) if argument == "SCAN" else argument for argument in arguments]
+    assert main(["segment", *given]) == 1
+    printed = capsys.readouterr()
+    assert message in printed.err.splitlines()[-1]
+    assert printed.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dicom_folder_is_segmented(real_scans: Path, tmp_path: Path, hagan: Callable) -> None:
+    document = hagan(real_scans / "dicom_lungdx_a0002", "--out", tmp_path / "labels.nii.gz")
+    assert 2600 < document["lungs_ml"] < 2950
+    assert document["left_lung_ml"] > document["right_lung_ml"], "the tumour took its share of the right lung"
+
+
+def test_an_abdomen_says_that_it_has_no_lungs(real_scans: Path, tmp_path: Path, hagan: Callable) -> None:
+    document = hagan(real_scans / "abdomen_totalseg_3mm.nii.gz", "--out", tmp_path / "labels.nii.gz")
+    assert document["lungs_ml"] == 0
+    assert document["bones_ml"] > 800
+    assert any("No lungs are in view" in warning for warning in document["warnings"])
