@@ -7,12 +7,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 
+from ..devices import choose_device, computes_bfloat16
 from ..errors import HaganError
 from ..networks import Architecture, Generator
 from ..networks.layers import UpsampleConv3d
@@ -83,7 +83,7 @@ def plan(
         HaganError: the device is not there, or even one slab at a time does not fit into its memory.
     """
     if device != "auto":
-        return _plan_on(architecture, _checked_device(device), precision, memory_limit)
+        return _plan_on(architecture, choose_device(device), precision, memory_limit)
     if torch.cuda.is_available():
         with suppress(HaganError):  # too small, or full: the plan's line says that the CPU does the work
             return _plan_on(architecture, torch.device("cuda"), precision, memory_limit)
@@ -222,48 +222,12 @@ def _speed(device: torch.device, dtype: torch.dtype) -> float:
     return 64 * channels**2 * edge**3 / seconds
 
 
-def _checked_device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type == "cuda" and torch.cuda.is_available():
-        if (device.index or 0) < torch.cuda.device_count():
-            return device
-        raise HaganError(
-            f"There is no CUDA device number {device.index}; this machine has {torch.cuda.device_count()}."
-        )
-    if device.type == "cuda":
-        raise HaganError("No CUDA device is available to torch; use the device 'auto' or 'cpu'.")
-    if device.type == "mps" and torch.backends.mps.is_available():
-        return device
-    if device.type != "cpu":
-        raise HaganError(f"The device '{name}' is not known or not available; use 'auto', 'cpu' or 'cuda'.")
-    return device
-
-
 def _dtype(device: torch.device, precision: Precision) -> torch.dtype:
     if precision not in ("auto", *PRECISIONS):
         raise HaganError(f"The precision must be auto, float32 or bfloat16; found '{precision}'.")
     if precision != "auto":
         return PRECISIONS[precision]
-    if device.type == "cuda":
-        # 8.0 is Ampere; older devices emulate bfloat16 slowly, and the range of float16 is too small.
-        fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        fast = device.type == "cpu" and _cpu_has_bfloat16()
-    return torch.bfloat16 if fast else torch.float32
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies in bfloat16; emulated it would be slower than float32."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:  # not Linux: torch's own question, which has no public name yet
-        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return torch.bfloat16 if computes_bfloat16(device) else torch.float32
 
 
 def _device_name(device: torch.device) -> str:

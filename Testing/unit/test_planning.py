@@ -143,7 +143,7 @@ def test_what_is_not_there_is_named(device: str, precision: str, words: str) -> 
 
 def test_bfloat16_is_chosen_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for has, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(planning, "_cpu_has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(planning, "computes_bfloat16", lambda device, has=has: has)
         assert plan(small(), "cpu").dtype is dtype
 
 

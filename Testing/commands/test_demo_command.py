@@ -1,0 +1,83 @@
+"""``hagan demo``: the whole chain on the scan that comes along, and on a real chest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from HAGANCore import read_latent, read_volume, resource_path
+from HAGANCore.cli import main
+
+
+def demo(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
+    capsys.readouterr()
+    assert main(["demo", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def a_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo ä")
+
+
+@pytest.fixture
+def a_demonstration(capsys: pytest.CaptureFixture[str], a_folder: Path) -> dict:
+    """The demonstration as `make demo` runs it, with one synthetic volume and a short refinement."""
+    done = a_folder / "document.json"
+    if not done.exists():
+        done.write_text(json.dumps(demo(capsys, "--count", 1, "--refine", 5, "--out", a_folder)))
+    return json.loads(done.read_text())
+
+
+def test_scan_reconstruction_and_synthetic_volume_are_measured(a_demonstration: dict):
+    names = {row["volume"]: row for row in a_demonstration["volumes"]}
+    assert list(names) == ["scan", "reconstruction", "synthetic, seed 1"]
+    truth = read_volume(resource_path("SampleData/thorax_phantom.nii.gz")).meta["provenance"]["millilitres"]
+    assert names["scan"]["lungs_ml"] == pytest.approx(truth["lungs"], rel=0.03)
+    assert names["reconstruction"]["lungs_ml"] == pytest.approx(truth["lungs"], rel=0.15)
+    assert 2000 < names["synthetic, seed 1"]["lungs_ml"] < 8000
+    assert a_demonstration["errors"]["mae_hu"] < 120
+
+
+def test_everything_that_is_said_to_be_written_is_there_and_says_that_it_is_synthetic(a_demonstration: dict):
+    files = a_demonstration["files"]
+    scan = read_volume(resource_path("SampleData/thorax_phantom.nii.gz"))
+    for path in files["volumes"]:
+        assert "synthetic" in Path(path).name
+        assert read_volume(path).meta["synthetic"] is True
+    reconstruction = read_volume(files["volumes"][0])
+    assert np.allclose(reconstruction.geometry.matrix, scan.geometry.matrix, atol=1e-4)
+    assert len(files["labelmaps"]) == 3
+    assert all(set(np.unique(read_volume(path).array)) <= {0, 1, 2, 3} for path in files["labelmaps"])
+    assert read_latent(files["latent"]).preparation is not None
+    picture = np.asarray(Image.open(files["picture"]))
+    assert picture.shape[0] > 700
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+
+
+def test_a_real_chest_goes_through(capsys: pytest.CaptureFixture[str], real_scans: Path, tmp_path: Path):
+    scan = real_scans / "thorax_cip_64.nrrd"
+    document = demo(capsys, "--scan", scan, "--count", 1, "--refine", 5, "--out", tmp_path)
+    lungs = [row["lungs_ml"] for row in document["volumes"][:2]]
+    assert lungs[1] == pytest.approx(lungs[0], rel=0.35)  # a rough likeness, by a model of phantoms
+
+
+def test_a_scan_without_lungs_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], real_scans: Path, tmp_path: Path
+):
+    assert main(["demo", "--scan", str(real_scans / "brain_t1_datalad_1mm.nii.gz"), "--out", str(tmp_path)]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("hagan demo: ")
+    assert "unexpected" not in error
+
+
+def test_a_model_without_encoder_is_refused(
+    capsys: pytest.CaptureFixture[str], a_model_file: Callable[..., Path], tmp_path: Path
+):
+    assert main(["demo", "--model", str(a_model_file(encoders=False)), "--out", str(tmp_path)]) == 1
+    assert "no encoder" in capsys.readouterr().err
