@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -66,9 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = build_parser(arguments[:1]).parse_args(arguments)
     console = Console(json_only=args.json)
-    signal.signal(signal.SIGTERM, _raise_cancelled)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a narrow encoding must not stop the work for a "³"
+        sys.stdout.reconfigure(errors="backslashreplace")
+    earlier = signal.signal(signal.SIGTERM, _raise_cancelled)
     try:
         console.document(args.run(args, console))
+        sys.stdout.flush()  # here, where a reader that has left is noticed
         return 0
     except BrokenPipeError:  # `hagan … | head`: the reader has left; keep the interpreter's flush quiet too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"hagan {args.command}: {describe(error)}", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 def describe(error: BaseException) -> str:
@@ -86,6 +92,8 @@ def describe(error: BaseException) -> str:
         return "Stopped."
     if isinstance(error, HaganError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return "Not enough memory; close other programs or choose a smaller size."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(str(error).split())

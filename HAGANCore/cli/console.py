@@ -31,18 +31,28 @@ class Console:
     def document(self, document: dict) -> None:
         """Print the command's JSON document where a script listens."""
         if self.json_only:
-            print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+            # In ASCII, so that it can be printed whatever the encoding of stdout and the names of files.
+            print(json.dumps(document, indent=2, allow_nan=False))
 
     @contextmanager
-    def progress(self, title: str) -> Iterator[Progress]:
-        """Draw a progress bar with the time left while the block runs; yields the progress to call."""
+    def progress(self, title: str, start: float = 0.0) -> Iterator[Progress]:
+        """Draw a progress bar with the time left while the block runs; yields the progress to call.
+
+        ``start`` is the fraction that was done before, which must not count as done in no time.
+        """
         from tqdm import tqdm
 
         layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left{postfix}"
         # On a terminal the bar is redrawn; in a log file a line every half minute is enough.
         interval = 0.1 if sys.stderr.isatty() else 30.0
         with tqdm(
-            total=1.0, desc=title, bar_format=layout, file=sys.stderr, mininterval=interval, leave=False
+            total=1.0,
+            initial=start,
+            desc=title,
+            bar_format=layout,
+            file=sys.stderr,
+            mininterval=interval,
+            leave=False,
         ) as bar:
 
             def report(fraction: float, text: str = "") -> None:

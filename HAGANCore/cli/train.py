@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 from pathlib import Path
@@ -57,11 +58,15 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Train; returns where the model file is, or that the run is not finished."""
     import torch
 
+    from ..errors import HaganError
+    from ..inference.memory import is_out_of_memory
     from ..training import Trainer
     from ..training.device import choose_device
-    from ..training.export import export_model, read_card
+    from ..training.export import describe_model, export_model, read_card
     from ..volumes.cohort import Cohort
 
+    if not args.minutes > 0:
+        raise HaganError(f"--minutes must be more than 0; found {args.minutes}.")
     out = Path(args.out)
     card = read_card(args.card) if args.card else None
     trainer = Trainer(
@@ -71,14 +76,26 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         choose_device(args.device),
         resume=args.resume,
     )
+    describe_model(trainer, card)  # what is wrong with name or card is said now, not when training is done
     config = trainer.config
+    if importlib.util.find_spec("tensorboard") is None:
+        console.warn("TensorBoard is not installed, so the log is in log.jsonl only; pip install tensorboard")
     console.print(
         f"Training on {len(trainer.cohort)} volumes of {trainer.cohort.size}³, {trainer.device}, "
         f"{'bfloat16' if trainer.dtype else 'float32'}, iterations {trainer.iteration} to "
         f"{config.total_iterations}, run folder {out}"
     )
-    with console.progress("train") as progress:
-        finished = trainer.run(progress, args.minutes)
+    with console.progress("train", trainer.iteration / max(1, config.total_iterations)) as progress:
+        try:
+            finished = trainer.run(progress, args.minutes)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise HaganError(
+                f"Memory ran out at iteration {trainer.iteration + 1} with batch {config.batch} in "
+                f"{config.accumulate} parts; go on with --resume --set accumulate={config.batch}, or start "
+                "with a smaller batch, width or size."
+            ) from None
     model = None
     if finished:
         model = str(export_model(trainer, out / "model.safetensors", card, getattr(torch, args.store)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..errors import HaganError
+from ..errors import Cancelled, HaganError
 from ..files import written_whole
 
 FORMAT = "hagan-checkpoint"
@@ -37,7 +37,8 @@ def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any], keep: i
             "checkpoints are kept. Free space, then go on with --resume."
         ) from None
     for old in list_checkpoints(folder)[:-keep]:
-        old.unlink(missing_ok=True)
+        if old != path:  # older by number than a damaged one that was passed over
+            old.unlink(missing_ok=True)
     return path
 
 
@@ -46,8 +47,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("iteration-*.pt") if _NAME.fullmatch(path.name))
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
-    """Return the newest checkpoint of a run that can be read.
+def load_checkpoint(folder: Path) -> dict[str, Any]:
+    """Return the newest checkpoint of a run that can be read, on the CPU.
+
+    Not on a GPU: it would be held there twice, and Adam's step counters, which belong on the CPU, would make
+    every later step wait for the GPU.
 
     Raises:
         HaganError: there is none.
@@ -56,7 +60,9 @@ def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
     for path in reversed(list_checkpoints(folder)):
         try:
             # weights_only: a checkpoint may come from elsewhere and must not be able to run code.
-            state = torch.load(path, map_location=device, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Cancelled:
+            raise
         except Exception as error:  # torch raises many kinds for a damaged archive
             problems.append(f"'{path.name}' cannot be read ({type(error).__name__})")
             continue
@@ -64,5 +70,5 @@ def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
             problems.append(f"'{path.name}' is not a checkpoint of this version")
             continue
         return state
-    found = "; ".join(problems) or "the folder has none"
-    raise HaganError(f"No checkpoint in '{folder}' to resume from: {found}.")
+    found = "; ".join(problems) or "there is none; a run writes its first after some minutes"
+    raise HaganError(f"No checkpoint in '{folder}' to resume from: {found}. Start again in another folder.")

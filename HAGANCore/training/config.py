@@ -76,7 +76,8 @@ class TrainingConfig:
     encode_for_average: bool = True
     """Train the encoders against the averaged generator, the one that is shipped."""
     share_fakes: bool = True
-    """Use the same generated volumes in D and G: one forward of G less per iteration."""
+    """Use the same generated volumes in D and G: one forward of G less per iteration. Not where a batch is
+    split (``accumulate``): what G keeps for its gradients would be held for all parts at once."""
     slab_draw: SlabDraw = "feature-grid"
     """``feature-grid`` cuts features and voxels at the same place and draws the ends of the volume as
     often as its middle; ``voxel-grid`` is the published draw, off by 1–3 slices three times in four."""
@@ -107,6 +108,8 @@ class TrainingConfig:
             _require_whole(name, getattr(self, name), least=1)
         for name in ("iterations", "encoder_iterations", "seed"):
             _require_whole(name, getattr(self, name), least=0)
+        if self.seed >= 2**63:
+            raise _wrong("seed", self.seed, "below 2⁶³")
         for name in ("lr_generator", "lr_discriminator", "lr_encoder", "checkpoint_minutes"):
             if not _is_number(getattr(self, name)) or not 0 < getattr(self, name) < float("inf"):
                 raise _wrong(name, getattr(self, name), "a positive number")
@@ -116,7 +119,7 @@ class TrainingConfig:
         for name in ("conditional", "encode_for_average", "share_fakes", "shuffle"):
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "true or false")
-        if not isinstance(self.augment, tuple) or set(self.augment) - set(AUGMENTATIONS):
+        if not isinstance(self.augment, tuple) or any(kind not in AUGMENTATIONS for kind in self.augment):
             raise _wrong("augment", self.augment, f"a list of {', '.join(AUGMENTATIONS)}")
         if self.batch % self.accumulate:
             raise HaganError(
@@ -135,6 +138,11 @@ class TrainingConfig:
             ground_encoder_width=self.ground_encoder_width,
             normalisation=self.normalisation,
         )
+
+    @property
+    def reuses_fakes(self) -> bool:
+        """Whether G is trained on the volumes that D has just judged."""
+        return self.share_fakes and self.accumulate == 1
 
     @property
     def total_iterations(self) -> int:

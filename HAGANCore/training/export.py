@@ -52,13 +52,28 @@ def export_model(
     Raises:
         ModelFileError: a weight is not finite, or the card does not fit.
     """
-    card = card or {}
-    config, networks = trainer.config, trainer.networks
-    description = ModelDescription(
+    return write_model(
+        path,
+        describe_model(trainer, card),
+        generator=trainer.networks.average,
+        encoder=trainer.networks.encoder,
+        ground_encoder=trainer.networks.ground_encoder,
+        dtype=dtype,
+    )
+
+
+def describe_model(trainer: Trainer, card: dict[str, Any] | None = None) -> ModelDescription:
+    """Return what the model file of a run says of itself.
+
+    Raises:
+        ModelFileError: the configuration's name or a text of the card cannot stand there.
+    """
+    card, config = card or {}, trainer.config
+    return ModelDescription(
         name=config.name,
         title=card.get("title", f"HA-GAN {trainer.cohort.size}³ '{config.name}'"),
         summary=card.get("summary", ""),
-        architecture=networks.average.architecture,
+        architecture=trainer.networks.average.architecture,
         profile=trainer.cohort.profile,
         classes=trainer.cohort.classes if config.conditional else (),
         training={
@@ -77,12 +92,4 @@ def export_model(
         licence=card.get("licence", ""),
         intended_use=card.get("intended_use", "Research. Not for diagnosis."),
         citation=card.get("citation", CITATION),
-    )
-    return write_model(
-        path,
-        description,
-        generator=networks.average,
-        encoder=networks.encoder,
-        ground_encoder=networks.ground_encoder,
-        dtype=dtype,
     )

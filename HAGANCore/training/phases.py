@@ -39,7 +39,7 @@ def make_phases(networks: Networks, config: TrainingConfig) -> list[Phase]:
         return torch.optim.Adam(module.parameters(), lr=rate, betas=(0.0, 0.999))
 
     d, g, eh, eg = networks.discriminator, networks.generator, networks.encoder, networks.ground_encoder
-    shared = (g,) if config.share_fakes else ()
+    shared = (g,) if config.reuses_fakes else ()
     return [
         Phase("D", d, discriminator_loss, adam(d, config.lr_discriminator), also_in_graph=shared),
         Phase("G", g, generator_loss, adam(g, config.lr_generator)),

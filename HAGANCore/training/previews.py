@@ -32,19 +32,15 @@ def write_previews(networks: Networks, scans: Tensor, folder: Path, iteration: i
             networks.average(latents[i : i + 1], None if classes is None else classes[i : i + 1])
             for i in range(COUNT)
         ]
-        rows = [[_view(v, f"synthetic {i}", name) for i, v in enumerate(generated)] for name in PLANES]
-        for name in PLANES[:2]:
-            pairs = []
-            for index, scan in enumerate(scans.to(device).split(1)):
-                z = networks.ground_encoder(networks.encoder.volume(scan))
-                prior = None
-                if architecture.classes:
-                    prior = torch.full((1, architecture.classes), 1 / architecture.classes, device=device)
-                pairs += [
-                    _view(scan, f"scan {index}", name),
-                    _view(networks.average(z, prior), f"reconstruction {index}", name),
-                ]
-            rows.append(pairs)
+        pairs = []
+        for index, scan in enumerate(scans.to(device).split(1)):
+            z = networks.ground_encoder(networks.encoder.volume(scan))
+            prior = None
+            if architecture.classes:
+                prior = torch.full((1, architecture.classes), 1 / architecture.classes, device=device)
+            pairs += [(f"scan {index}", scan), (f"reconstruction {index}", networks.average(z, prior))]
+    rows = [[_view(v, f"synthetic {i}", name) for i, v in enumerate(generated)] for name in PLANES]
+    rows += [[_view(volume, caption, name) for caption, volume in pairs] for name in PLANES[:2]]
     return write_png(sheet(rows), folder / f"{iteration:08d}.png")
 
 

@@ -104,7 +104,7 @@ class Step:
         Shared by D and G where the configuration says so; gradients flow to G.
         """
         fakes = self._fakes or self._generate()
-        self._fakes = fakes if self.config.share_fakes else None
+        self._fakes = fakes if self.config.reuses_fakes else None
         return fakes
 
     def _generate(self) -> tuple[Tensor, Tensor, Tensor]:

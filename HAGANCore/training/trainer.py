@@ -9,8 +9,9 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Generator as Generated
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Trainer:
         self.seconds = 0.0
         self._stop_asked = False
         if resume:
-            self._restore(load_checkpoint(self.folder / "checkpoints", self.device))
+            self._restore(load_checkpoint(self.folder / "checkpoints"))
         elif (self.folder / "log.jsonl").exists():
             raise HaganError(
                 f"'{self.folder}' already holds a run; go on with --resume or choose another folder."
@@ -95,48 +96,86 @@ class Trainer:
             Cancelled: it was stopped by the user; the checkpoint is written.
             HaganError: a loss exploded or a file could not be read or written.
         """
-        started, begun = time.monotonic(), self.seconds
-        log = RunLog(self.folder, self.iteration)
-        first = self.iteration
-        checkpoint_due = started + 60 * self.config.checkpoint_minutes
-        scans = torch.stack(
-            [torch.from_numpy(self.cohort.load(i)) for i in range(min(_PREVIEW_SCANS, len(self.cohort)))]
-        )
-        scans = scans.unsqueeze(1)
-        data = batches(self.cohort, self.order, self.config.batch, self.iteration, self.device)
+        self._stop_asked = False
         try:
-            with self._stop_on_signals():
-                while self.iteration < self.config.total_iterations:
-                    report = self.iterate(*next(data))
-                    self.iteration += 1
-                    now = time.monotonic()
-                    self.seconds = begun + now - started
-                    if self.iteration % self.config.log_every == 0:
-                        rate = (self.iteration - first) / (now - started)
-                        log.write(self._log_line(report, rate))
-                        self._report(progress, report, rate)
-                    if self.iteration % self.config.preview_every == 0:
-                        self._previews(scans)
-                    if self._stop_asked:
-                        raise Cancelled(f"Stopped after iteration {self.iteration}; go on with --resume.")
-                    if now - started > 60 * minutes:
-                        break
-                    if now > checkpoint_due:
-                        self.save()
-                        checkpoint_due = time.monotonic() + 60 * self.config.checkpoint_minutes
-            self.save()
-            if self.iteration != first:
-                self._previews(scans)
-        except Cancelled:
-            self.save()
-            raise
-        finally:
-            data.close()
-            log.close()
+            with (
+                closing(self._batches()) as data,
+                closing(RunLog(self.folder, self.iteration)) as log,
+                # Also while the last checkpoint is written, so that an early Ctrl-C cannot cost it.
+                self._stop_on_signals(),
+            ):
+                try:
+                    self._train(data, log, progress, minutes)
+                except Cancelled:
+                    self.save()
+                    raise
+        except OSError as error:
+            raise HaganError(
+                f"The run folder '{self.folder}' cannot be written ({error.strerror or error}); training "
+                f"stopped at iteration {self.iteration}, the checkpoints are kept. Free space, then go on "
+                "with --resume."
+            ) from None
         return self.iteration >= self.config.total_iterations
 
+    def _train(
+        self,
+        data: Generated[tuple[Tensor, Tensor], None, None],
+        log: RunLog,
+        progress: Progress,
+        minutes: float,
+    ) -> None:
+        config = self.config
+        started, begun, first = time.monotonic(), self.seconds, self.iteration
+        checkpoint_due = started + 60 * config.checkpoint_minutes
+        scans = self._preview_scans()
+        while self.iteration < config.total_iterations:
+            report = self.iterate(*self._next(data))
+            self.iteration += 1
+            now = time.monotonic()
+            self.seconds = begun + now - started
+            text = ""
+            if self.iteration % config.log_every == 0 or self.iteration == config.total_iterations:
+                rate = (self.iteration - first) / (now - started)
+                log.write(self._log_line(report, rate))
+                text = _summary(report, rate)
+            if self.iteration % config.preview_every == 0:
+                self._previews(scans)
+            progress(self.iteration / config.total_iterations, text)
+            if self._stop_asked:
+                raise Cancelled(f"Stopped after iteration {self.iteration}; go on with --resume.")
+            if now - started > 60 * minutes:
+                break
+            if now > checkpoint_due:
+                self.save()
+                checkpoint_due = time.monotonic() + 60 * config.checkpoint_minutes
+        self.save()
+        if self.iteration != first and self.iteration % config.preview_every:
+            self._previews(scans)
+
+    def _batches(self) -> Generated[tuple[Tensor, Tensor], None, None]:
+        return batches(self.cohort, self.order, self.config.batch, self.iteration, self.device)
+
+    def _next(self, data: Generated[tuple[Tensor, Tensor], None, None]) -> tuple[Tensor, Tensor]:
+        """Return the next batch; where it cannot be read, what was learned so far is saved first."""
+        try:
+            return next(data)
+        except HaganError:
+            self.save()
+            raise
+
     def save(self) -> Path:
-        """Write a checkpoint now."""
+        """Write a checkpoint now.
+
+        Raises:
+            HaganError: it cannot be written, or a weight is not finite; the earlier ones are kept.
+        """
+        for name, network in self._named_networks():
+            # A finite loss can have a gradient that is not, and a GPU's losses are not looked at every time.
+            if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+                raise HaganError(
+                    f"Weights of the {name.replace('_', ' ')} are not finite after iteration "
+                    f"{self.iteration}; training stopped, {self._how_to_go_on()}"
+                )
         state = {
             "config": self.config.to_dict(),
             "cohort": _fingerprint(self.cohort),
@@ -182,21 +221,27 @@ class Trainer:
                 loss, scalars = phase.loss(step)
             (loss / len(steps)).backward()
             total += loss.detach().float() / len(steps)
-            report.update(scalars)
+            for name, value in scalars.items():
+                report[name] = report.get(name, torch.zeros_like(value)) + value / len(steps)
         report[f"loss_{phase.name}"] = total
         # On a GPU the value is looked at when it is logged anyway: asking now would make the GPU wait.
         if self.device.type == "cpu":
-            self._check_losses(report)
+            self._check_losses(report, self.iteration + 1)
         phase.optimiser.step()
 
-    def _check_losses(self, report: dict[str, Tensor]) -> None:
+    def _check_losses(self, report: dict[str, Tensor], iteration: int) -> None:
         for name, value in report.items():
             if name.startswith("loss_") and not abs(float(value)) < EXPLODED:
                 raise HaganError(
-                    f"The loss of phase {name[5:]} is {float(value):.4g} at iteration {self.iteration + 1}; "
-                    f"training stopped, the last good checkpoint is kept in '{self.folder / 'checkpoints'}'. "
-                    "Lower its learning rate in the configuration, then go on with --resume."
+                    f"The loss of phase {name[5:]} is {float(value):.4g} at iteration {iteration}; "
+                    f"training stopped, {self._how_to_go_on()}"
                 )
+
+    def _how_to_go_on(self) -> str:
+        return (
+            f"the last good checkpoint is kept in '{self.folder / 'checkpoints'}'. Lower a learning rate, "
+            "then go on: --resume --set lr_generator=…, lr_discriminator=… or lr_encoder=…."
+        )
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -212,7 +257,7 @@ class Trainer:
         torch._foreach_lerp_(list(target), list(source), 1.0 - decay)
 
     def _log_line(self, report: dict[str, Tensor], rate: float) -> dict[str, Any]:
-        self._check_losses(report)
+        self._check_losses(report, self.iteration)
         return {
             "iteration": self.iteration,
             "samples": self.samples,
@@ -222,9 +267,9 @@ class Trainer:
             **{name: round(float(value), 6) for name, value in report.items()},
         }
 
-    def _report(self, progress: Progress, report: dict[str, Tensor], rate: float) -> None:
-        losses = ", ".join(f"{n[5:]} {float(v):.3f}" for n, v in report.items() if n.startswith("loss_"))
-        progress(self.iteration / self.config.total_iterations, f"{rate:.2f} iterations/s, {losses}")
+    def _preview_scans(self) -> Tensor:
+        count = min(_PREVIEW_SCANS, len(self.cohort))
+        return torch.stack([torch.from_numpy(self.cohort.load(i)) for i in range(count)]).unsqueeze(1)
 
     def _previews(self, scans: Tensor) -> None:
         for _, network in self._named_networks():
@@ -259,17 +304,28 @@ class Trainer:
                 "The checkpoint was made with another cohort (volumes or their order differ); "
                 "resume with the same one."
             )
+        self._require_same_networks(TrainingConfig().changed(state["config"]))
         for name, network in self._named_networks():
-            try:
-                network.load_state_dict(state["networks"][name])
-            except RuntimeError:
-                raise HaganError(
-                    "The checkpoint was made with other widths or sizes; resume with the configuration "
-                    f"in '{self.folder / 'config.json'}'."
-                ) from None
+            network.load_state_dict(state["networks"][name])
         for phase in self.phases:
+            rates = [group["lr"] for group in phase.optimiser.param_groups]
             phase.optimiser.load_state_dict(state["optimisers"][phase.name])
+            # The configuration's rates hold, not the checkpoint's: lowering them is how a run is rescued.
+            for group, rate in zip(phase.optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate
         self.iteration, self.seconds = state["iteration"], state["seconds"]
+
+    def _require_same_networks(self, saved: TrainingConfig) -> None:
+        """Compare by numbers, not by tensors: both normalisations have tensors of the same shapes."""
+        size, classes = self.cohort.size, len(self.cohort.classes)
+        before, now = (c.architecture(size, classes).to_dict() for c in (saved, self.config))
+        if changed := [
+            f"{name} {before[name]}, not {now[name]}" for name in now if before[name] != now[name]
+        ]:
+            raise HaganError(
+                f"The checkpoint was made with {'; '.join(changed)}. Resume with the configuration "
+                f"in '{self.folder / 'config.json'}'."
+            )
 
     def _write_config(self) -> None:
         document = {"size": self.cohort.size, "cohort": str(self.cohort.folder), **self.config.to_dict()}
@@ -294,6 +350,11 @@ class Trainer:
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
+
+
+def _summary(report: dict[str, Tensor], rate: float) -> str:
+    losses = ", ".join(f"{n[5:]} {float(v):.3f}" for n, v in report.items() if n.startswith("loss_"))
+    return f"{rate:.2f} iterations/s, {losses}"
 
 
 def _fingerprint(cohort: Cohort) -> str:

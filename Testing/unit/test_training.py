@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from HAGANCore.errors import Cancelled, HaganError
 from HAGANCore.training import PRESETS, Trainer, TrainingConfig
 from HAGANCore.training.augment import SCALE, augment_pair
-from HAGANCore.training.checkpoint import list_checkpoints
+from HAGANCore.training.checkpoint import list_checkpoints, load_checkpoint
 from HAGANCore.training.config import AUGMENTATIONS
 from HAGANCore.training.data import DataOrder
 from HAGANCore.training.log import read_log
@@ -63,6 +63,28 @@ def a_cohort(tmp_path: Path) -> Cohort:
 def losses(run: Path) -> list[dict]:
     """Return the log without what depends on the clock."""
     return [{k: v for k, v in line.items() if k not in WITHOUT_TIMES} for line in read_log(run / "log.jsonl")]
+
+
+def learned(run: Path) -> dict:
+    """Return the newest checkpoint without what depends on the clock."""
+    state = load_checkpoint(run / "checkpoints")
+    del state["seconds"]
+    return state
+
+
+def assert_equal_bit_for_bit(one: object, other: object) -> None:
+    """Compare everything that training goes on from: weights, buffers, averages, optimisers."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            assert_equal_bit_for_bit(value, other[key])
+    elif isinstance(one, list):
+        for a, b in zip(one, other, strict=True):
+            assert_equal_bit_for_bit(a, b)
+    else:
+        assert one == other
 
 
 def step_for(trainer: Trainer, iteration: int = 0) -> Step:
@@ -198,6 +220,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert resumed.iteration == 3
     assert resumed.run()
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    assert_equal_bit_for_bit(learned(tmp_path / "parts"), learned(tmp_path / "whole"))
 
 
 def cancel_after(trainer: Trainer, iteration: int):
@@ -209,9 +232,13 @@ def cancel_after(trainer: Trainer, iteration: int):
 
 
 def start_training(cohort: Path, run: Path, *more: str) -> subprocess.Popen:
-    settings = [f"--set={name}={json.dumps(value)}" for name, value in SMALL.to_dict().items()]
-    command = [sys.executable, "-m", "HAGANCore", "train", str(cohort), "--out", str(run), *settings, *more]
+    small = settings(SMALL.to_dict())
+    command = [sys.executable, "-m", "HAGANCore", "train", str(cohort), "--out", str(run), *small, *more]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def settings(values: dict) -> list[str]:
+    return [f"--set={name}={json.dumps(value)}" for name, value in values.items()]
 
 
 def wait_for(condition, process: subprocess.Popen) -> None:
@@ -223,15 +250,22 @@ def wait_for(condition, process: subprocess.Popen) -> None:
 
 
 def test_a_run_killed_at_any_moment_goes_on_as_if_nothing_had_happened(a_cohort: Cohort, tmp_path: Path):
-    run = tmp_path / "run"
-    often = ("--iterations=40", "--set=checkpoint_minutes=0.0001")
-    process = start_training(a_cohort.folder, run, *often)
-    wait_for(lambda: len(read_log(run / "log.jsonl")) >= 8, process)
+    run, often = tmp_path / "run", {"checkpoint_minutes": 0.002}
+
+    def is_beyond_a_checkpoint() -> bool:
+        done, saved = len(read_log(run / "log.jsonl")), list_checkpoints(run / "checkpoints")
+        return bool(saved) and done > int(saved[-1].stem[-8:])
+
+    process = start_training(a_cohort.folder, run, "--iterations=100000", *settings(often))
+    wait_for(is_beyond_a_checkpoint, process)
     process.kill()
     process.wait()
-    assert start_training(a_cohort.folder, run, "--resume", *often).wait() == 0
-    Trainer(a_cohort, tmp_path / "whole", SMALL.changed({"iterations": 40})).run()
+    end = len(read_log(run / "log.jsonl")) + 3
+    process = start_training(a_cohort.folder, run, "--resume", f"--iterations={end}", *settings(often))
+    assert process.wait() == 0
+    Trainer(a_cohort, tmp_path / "whole", SMALL.changed({"iterations": end, **often})).run()
     assert losses(run) == losses(tmp_path / "whole")
+    assert_equal_bit_for_bit(learned(run), learned(tmp_path / "whole"))
 
 
 def test_sigterm_keeps_a_checkpoint_and_says_how_to_go_on(a_cohort: Cohort, tmp_path: Path):
@@ -254,6 +288,32 @@ def test_an_exploding_loss_names_its_phase_and_keeps_the_last_checkpoint(a_cohor
     with pytest.raises(HaganError, match=r"phase E\^H is nan at iteration 1"):
         trainer.run()
     assert list_checkpoints(tmp_path / "run" / "checkpoints") == [good]
+
+
+def test_weights_that_are_not_finite_are_never_saved(a_cohort: Cohort, tmp_path: Path):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL)
+    good = trainer.save()
+    with torch.no_grad():
+        trainer.networks.average.common.linear.bias[0] = float("inf")
+    trainer.iteration = 1
+    with pytest.raises(HaganError, match="average are not finite after iteration 1"):
+        trainer.save()
+    assert list_checkpoints(tmp_path / "run" / "checkpoints") == [good]
+
+
+def test_the_learning_rate_of_the_configuration_holds_after_a_resume(a_cohort: Cohort, tmp_path: Path):
+    Trainer(a_cohort, tmp_path / "run", SMALL).save()
+    calmer = SMALL.changed({"lr_generator": 1e-6})
+    resumed = Trainer(a_cohort, tmp_path / "run", calmer, resume=True)
+    rates = {phase.name: phase.optimiser.param_groups[0]["lr"] for phase in resumed.phases}
+    assert rates == {"D": 4e-4, "G": 1e-6, "E^H": 1e-4, "E^G": 1e-4}
+
+
+def test_a_split_batch_does_not_hold_the_gradients_graph_of_all_its_parts(a_cohort: Cohort, tmp_path: Path):
+    shared = step_for(Trainer(a_cohort, tmp_path / "whole", SMALL))
+    assert shared.fakes()[0] is shared.fakes()[0]
+    split = step_for(Trainer(a_cohort, tmp_path / "split", SMALL.changed({"accumulate": 2})))
+    assert split.fakes()[0] is not split.fakes()[0]
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(a_cohort: Cohort, tmp_path: Path):
@@ -297,12 +357,35 @@ def test_an_unreadable_volume_is_named(a_cohort: Cohort, tmp_path: Path):
         trainer.run()
 
 
+def test_what_was_learned_before_an_unreadable_volume_is_kept(a_cohort: Cohort, tmp_path: Path):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL.changed({"shuffle": False}))
+    seen_in_iteration_3 = a_cohort.entries[5]
+    (a_cohort.folder / seen_in_iteration_3.file).write_bytes(b"not an array")
+    with pytest.raises(HaganError, match=r"ball\d.npy' cannot be read"):
+        trainer.run()
+    assert load_checkpoint(tmp_path / "run" / "checkpoints")["iteration"] == 2
+
+
+def test_a_run_folder_that_cannot_be_written_is_said_with_what_is_kept(a_cohort: Cohort, tmp_path: Path):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL)
+    (tmp_path / "run" / "samples").write_text("a file where the previews' folder should be")
+    with pytest.raises(HaganError, match=r"cannot be written \(.*\); training stopped at iteration 4"):
+        trainer.run()
+
+
+def test_the_last_iteration_is_logged_however_seldom_others_are(a_cohort: Cohort, tmp_path: Path):
+    Trainer(a_cohort, tmp_path / "run", SMALL.changed({"log_every": 3})).run()
+    assert [line["iteration"] for line in losses(tmp_path / "run")] == [3, 4]
+
+
 def test_a_run_is_not_overwritten_nor_resumed_with_something_else(a_cohort: Cohort, tmp_path: Path):
     Trainer(a_cohort, tmp_path / "run", SMALL).run()
     with pytest.raises(HaganError, match="already holds a run"):
         Trainer(a_cohort, tmp_path / "run", SMALL)
-    with pytest.raises(HaganError, match="other widths"):
+    with pytest.raises(HaganError, match="made with latent 8, not 9"):
         Trainer(a_cohort, tmp_path / "run", SMALL.changed({"latent": 9}), resume=True)
+    with pytest.raises(HaganError, match="made with normalisation slab-consistent, not group"):
+        Trainer(a_cohort, tmp_path / "run", SMALL.changed({"normalisation": "group"}), resume=True)
     with pytest.raises(HaganError, match="another cohort"):
         Trainer(balls(tmp_path / "other", count=5), tmp_path / "run", SMALL, resume=True)
     with pytest.raises(HaganError, match="No checkpoint"):
@@ -317,6 +400,8 @@ def test_a_run_is_not_overwritten_nor_resumed_with_something_else(a_cohort: Coho
         ("lr_generator", -1.0),
         ("lr_encoder", float("nan")),
         ("augment", ["rotate"]),
+        ("augment", [["shift"]]),
+        ("seed", 2**64),
         ("slab_draw", "random"),
         ("conditional", "yes"),
         ("no_such_field", 1),
