@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,19 @@ LEAK = 0.2
 
 # One axis of "nearest ×2, then a 3-tap convolution" as a 4-tap transposed convolution: tap t of the
 # latter collects the taps k of the former that meet the same input voxel.
-_FOLD_AXIS = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
+_FOLD_AXIS = ((0.0, 0.0, 1.0, 1.0), (0.0, 1.0, 1.0, 0.0), (1.0, 1.0, 0.0, 0.0))
+
+
+@cache
+def _fold_matrix(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the 27 × 64 matrix of all three axes.
+
+    Kept, because copying it to a GPU in every forward would make the CPU wait for the GPU; and no inference
+    tensor wherever it is first asked for, because training needs it too.
+    """
+    with torch.inference_mode(False):
+        axis = torch.tensor(_FOLD_AXIS, device=device, dtype=dtype)
+        return torch.kron(axis, torch.kron(axis, axis))
 
 
 def fold_upsampling(weight: Tensor) -> Tensor:
@@ -28,9 +41,7 @@ def fold_upsampling(weight: Tensor) -> Tensor:
         holding the upsampled volume: 3 × 3 × 3 taps on eight equal copies collapse to 2 × 2 × 2.
     """
     out_channels, in_channels = weight.shape[:2]
-    axis = _FOLD_AXIS.to(weight)
-    fold = torch.kron(axis, torch.kron(axis, axis))
-    folded = weight.reshape(-1, 27) @ fold
+    folded = weight.reshape(-1, 27) @ _fold_matrix(weight.device, weight.dtype)
     return folded.view(out_channels, in_channels, 4, 4, 4).transpose(0, 1)
 
 
