@@ -28,7 +28,7 @@ def scales_for(size: int) -> int:
     return scales
 
 
-def ms_ssim(first: Tensor, second: Tensor, value_range: float = 2.0) -> Tensor:
+def ms_ssim(first: Tensor, second: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
     """Return the multi-scale structural similarity of pairs of volumes.
 
     Wang, Simoncelli and Bovik (Asilomar 2003) in 3D: Gaussian window of 11 voxels (σ 1.5), as many of the
@@ -37,14 +37,16 @@ def ms_ssim(first: Tensor, second: Tensor, value_range: float = 2.0) -> Tensor:
     Args:
         first: (N, 1, R, R, R).
         second: likewise.
-        value_range: distance between the largest and the smallest possible value.
+        value_range: smallest and largest possible value.
 
     Returns:
         (N,), 1 for equal volumes.
     """
     weights = torch.tensor(_WEIGHTS[: scales_for(first.shape[-1])])
     weights = weights / weights.sum()
-    first, second = first.float() / value_range, second.float() / value_range
+    low, high = value_range
+    # About 0, where the differences of squares below lose fewest digits.
+    first, second = ((volumes.float() - low) / (high - low) - 0.5 for volumes in (first, second))
     result = torch.ones(len(first), device=first.device)
     for scale, weight in enumerate(weights.tolist()):
         luminance, structure = _similarity(first, second)
@@ -75,7 +77,9 @@ def _similarity(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     mean_1, mean_2, square_1, square_2, product = _blurred(moments).chunk(5)
     variance_1, variance_2 = square_1 - mean_1**2, square_2 - mean_2**2
     covariance = product - mean_1 * mean_2
-    luminance = (2 * mean_1 * mean_2 + _C1) / (mean_1**2 + mean_2**2 + _C1)
+    # Luminance compares brightness, 0 to 1; about 0 its sign would depend on where black lies.
+    light_1, light_2 = mean_1 + 0.5, mean_2 + 0.5
+    luminance = (2 * light_1 * light_2 + _C1) / (light_1**2 + light_2**2 + _C1)
     structure = (2 * covariance + _C2) / (variance_1 + variance_2 + _C2)
     return luminance, structure
 

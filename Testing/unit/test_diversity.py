@@ -40,14 +40,15 @@ def test_a_collapsed_set_is_more_similar_than_a_varied_one():
 
 def test_one_scale_is_the_published_single_scale_formula():
     """At 16 voxels one scale fits: a uniform change of brightness leaves only the luminance term."""
-    first = torch.full((1, 1, 16, 16, 16), 0.5)
-    second = torch.full((1, 1, 16, 16, 16), -0.5)
-    x, y = 0.25, -0.25
-    expected = (2 * x * y + 0.01**2) / (x**2 + y**2 + 0.01**2)
-    assert expected < 0
-    assert float(ms_ssim(first, second)[0]) == 0.0
-    brighter = torch.full_like(first, 0.6)
-    x, y = 0.25, 0.3
-    assert float(ms_ssim(first, brighter)[0]) == pytest.approx(
-        (2 * x * y + 0.01**2) / (x**2 + y**2 + 0.01**2), abs=1e-4
-    )
+    for first, second in ((0.5, 0.6), (0.5, -0.5), (-1.0, 1.0)):
+        x, y = (first + 1) / 2, (second + 1) / 2
+        expected = (2 * x * y + 0.01**2) / (x**2 + y**2 + 0.01**2)
+        volumes = (torch.full((1, 1, 16, 16, 16), value) for value in (first, second))
+        assert float(ms_ssim(*volumes)[0]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_range_of_the_values_does_not_change_the_result():
+    volume = torch.from_numpy(balls(np.array([8.0, 10.0])))[:, None]
+    hounsfield = (volume + 1) * 812 - 1024
+    in_hounsfield = ms_ssim(hounsfield[:1], hounsfield[1:], value_range=(-1024.0, 600.0))
+    assert float(ms_ssim(volume[:1], volume[1:])[0]) == pytest.approx(float(in_hounsfield[0]), abs=1e-4)
