@@ -80,7 +80,7 @@ def three_planes(
     view = canonical_view(volume.array, volume.geometry, "SPL")
     outline = None if labels is None else canonical_view(labels, volume.geometry, "SPL").array
     pixels = [
-        round(n * mm * height / (view.array.shape[0] * view.spacing[0]))
+        max(1, round(n * mm * height / (view.array.shape[0] * view.spacing[0])))
         for n, mm in zip(view.array.shape, view.spacing, strict=True)
     ]
     pictures = []
