@@ -33,7 +33,9 @@ format: $(VENV)/.ready
 demo-model: $(VENV)/.ready
 	$(BIN)/hagan phantom --count 2400 --size 64 --seed 1 --out runs/demo/cohort
 	$(BIN)/hagan train runs/demo/cohort --out runs/demo/run --config Resources/Models/demo.config.json \
-	  --card Resources/Models/demo.card.json --store float16
+	  --iterations 3240 --set encoder_iterations=0 --set judge_reconstructions=false --set latent_weight=0.01
+	$(BIN)/hagan train runs/demo/cohort --out runs/demo/run --config Resources/Models/demo.config.json \
+	  --card Resources/Models/demo.card.json --store float16 --resume
 	$(BIN)/python Testing/benchmarks/demo_model.py --model runs/demo/run/model.safetensors
 	cp runs/demo/run/model.safetensors Resources/Models/demo.safetensors
 

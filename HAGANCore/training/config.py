@@ -66,8 +66,11 @@ class TrainingConfig:
     reconstruction_weight: float = 0.0
     """Weight, in G, of the L1 between real volumes and what G makes of their encoded latents (as in
     VAE-GAN and α-GAN). The paper has none; small models on small budgets vary more with it."""
+    judge_reconstructions: bool = False
+    """Let D judge reconstructions of real volumes beside generated ones, so that they become as sharp (as in
+    VAE-GAN and α-GAN); only with ``reconstruction_weight``. The paper does not."""
     latent_weight: float = 0.01
-    """Weight, in E^G, of how far the mean square of an encoded latent exceeds 1, that of the latents G is
+    """Weight, in E^G, of how far the mean square of an encoded latent is from 1, that of the latents G is
     trained with. Without it encoded latents drift to ten times the norm, where G was never trained."""
     ema_half_life: float = 10_000.0
     """Half-life, in volumes, of the moving average of G that is kept as the model; 0 keeps G itself."""
@@ -116,7 +119,7 @@ class TrainingConfig:
         for name in ("class_weight", "reconstruction_weight", "latent_weight", "ema_half_life", "ema_ramp"):
             if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) < float("inf"):
                 raise _wrong(name, getattr(self, name), "a number of at least 0")
-        for name in ("conditional", "encode_for_average", "share_fakes", "shuffle"):
+        for name in ("conditional", "encode_for_average", "judge_reconstructions", "share_fakes", "shuffle"):
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "true or false")
         if not isinstance(self.augment, tuple) or any(kind not in AUGMENTATIONS for kind in self.augment):
@@ -126,6 +129,11 @@ class TrainingConfig:
                 f"'batch' ({self.batch}) must be divisible by 'accumulate' ({self.accumulate}), "
                 "so that all parts weigh the same."
             )
+
+    @property
+    def judges_reconstructions(self) -> bool:
+        """Whether D sees reconstructions; G makes them only where they weigh something."""
+        return self.judge_reconstructions and self.reconstruction_weight > 0
 
     def architecture(self, size: int, classes: int) -> Architecture:
         """Return the networks' numbers for a cohort of this size and number of classes."""

@@ -50,18 +50,19 @@ def make_phases(networks: Networks, config: TrainingConfig) -> list[Phase]:
 
 def discriminator_loss(step: Step) -> tuple[Tensor, Scalars]:
     """Binary cross-entropy of real and generated pairs, and the class of real ones that have one."""
-    fake_slab, fake_low, _ = step.fakes()
-    kinds = step.config.augment
-    real = augment_pair(step.real_slab(), step.real_low(), kinds, step.random)
-    fake = augment_pair(fake_slab.detach(), fake_low.detach(), kinds, step.random)
-    # One pass over both halves: D has no statistics over the batch, so they do not see each other.
-    slab, low = (torch.cat([r.to(f.dtype), f]) for r, f in zip(real, fake, strict=True))
-    logits, class_logits = step.networks.discriminator(slab, low, step.first_slice.repeat(2))
-    real_logits, fake_logits = logits.chunk(2)
+    kinds, count = step.config.augment, len(step.real)
+    made = [step.fakes()[:2]]
+    if step.config.judges_reconstructions:
+        made.append(step.reconstruction())
+    pairs = [(step.real_slab(), step.real_low()), *((slab.detach(), low.detach()) for slab, low in made)]
+    # One pass over all: D has no statistics over the batch, so they do not see each other.
+    slab, low = _joined([augment_pair(slab, low, kinds, step.random) for slab, low in pairs])
+    logits, class_logits = step.networks.discriminator(slab, low, step.first_slice.repeat(len(pairs)))
+    real_logits, fake_logits = logits[:count], logits[count:]
     loss = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
     scalars = {"logit_real": real_logits.mean().detach(), "logit_fake": fake_logits.mean().detach()}
     if step.architecture.classes:
-        class_loss = _class_loss(class_logits[: len(step.real)], step.labels)
+        class_loss = _class_loss(class_logits[:count], step.labels)
         loss = loss + class_loss
         scalars["class_real"] = class_loss.detach()
     return loss, scalars
@@ -69,19 +70,22 @@ def discriminator_loss(step: Step) -> tuple[Tensor, Scalars]:
 
 def generator_loss(step: Step) -> tuple[Tensor, Scalars]:
     """Non-saturating loss of generated pairs, and 0.1 × the loss of the class they were made for."""
-    slab, low, labels = step.fakes()
-    slab, low = augment_pair(slab, low, step.config.augment, step.random)
-    logits, class_logits = step.networks.discriminator(slab, low, step.first_slice)
+    kinds, count = step.config.augment, len(step.real)
+    fake_slab, fake_low, labels = step.fakes()
+    reconstruction = step.reconstruction() if step.config.reconstruction_weight else None
+    pairs = [(fake_slab, fake_low)]
+    if reconstruction is not None and step.config.judge_reconstructions:
+        pairs.append(reconstruction)
+    slab, low = _joined([augment_pair(slab, low, kinds, step.random) for slab, low in pairs])
+    logits, class_logits = step.networks.discriminator(slab, low, step.first_slice.repeat(len(pairs)))
     loss = F.softplus(-logits).mean()
     scalars: Scalars = {}
     if step.architecture.classes:
-        class_loss = _class_loss(class_logits, labels)
+        class_loss = _class_loss(class_logits[:count], labels)
         loss = loss + step.config.class_weight * class_loss
         scalars["class_fake"] = class_loss.detach()
-    if step.config.reconstruction_weight:
-        with torch.no_grad():
-            z = step.networks.ground_encoder(step.networks.encoder.volume(step.real))
-        slab_loss, low_loss = _reconstruction_losses(step, step.networks.generator, z)
+    if reconstruction is not None:
+        slab_loss, low_loss = _reconstruction_losses(step, *reconstruction)
         loss = loss + step.config.reconstruction_weight * (slab_loss + low_loss) / 2
     return loss, scalars
 
@@ -113,16 +117,23 @@ def ground_encoder_loss(step: Step) -> tuple[Tensor, Scalars]:
     Plus a bound on the latent's norm, see ``TrainingConfig.latent_weight``.
     """
     z = step.networks.ground_encoder(step.real_features)
-    slab_loss, low_loss = _reconstruction_losses(step, _target(step), z)
+    generator = _target(step)
+    features = generator.features(z, step.real_classes())
+    slab_loss, low_loss = _reconstruction_losses(step, *generator.slab_and_low(features, step.feature_start))
     mean_square = z.float().square().mean(dim=1)
-    excess = F.relu(mean_square - 1).mean()
+    distance = (mean_square - 1).abs().mean()
     scalars = {"reconstruction_low": low_loss.detach(), "latent_rms": mean_square.detach().mean().sqrt()}
-    return (slab_loss + low_loss) / 2 + step.config.latent_weight * excess, scalars
+    return (slab_loss + low_loss) / 2 + step.config.latent_weight * distance, scalars
 
 
-def _reconstruction_losses(step: Step, generator: Generator, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the L1 of the slab and of the low-resolution volume that G makes of encoded latents."""
-    slab, low = generator.slab_and_low(generator.features(z, step.real_classes()), step.feature_start)
+def _joined(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return slabs and low-resolution volumes, each in one batch, in the precision of the last."""
+    slabs, lows = zip(*pairs, strict=True)
+    return torch.cat([s.to(slabs[-1].dtype) for s in slabs]), torch.cat([v.to(lows[-1].dtype) for v in lows])
+
+
+def _reconstruction_losses(step: Step, slab: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the L1 of a reconstruction's slab and of its low-resolution volume."""
     return F.l1_loss(slab.float(), step.real_slab()), F.l1_loss(low.float(), step.real_low())
 
 

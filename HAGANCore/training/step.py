@@ -78,6 +78,7 @@ class Step:
             self.feature_start = self.voxel_start // 4
         self.encoder_slab = int(torch.randint(0, SLABS, (), generator=random))
         self._fakes: tuple[Tensor, Tensor, Tensor] | None = None
+        self._reconstruction: tuple[Tensor, Tensor] | None = None
         self._low: Tensor | None = None
         self.real_features: Tensor
         """Features (N, 2w, R/4, R/4, R/4) of the real volumes; E^H leaves them for E^G."""
@@ -118,6 +119,21 @@ class Step:
         features = self.networks.generator.features(z, classes)
         slab, low = self.networks.generator.slab_and_low(features, self.feature_start)
         return slab, low, labels.to(device)
+
+    def reconstruction(self) -> tuple[Tensor, Tensor]:
+        """Return slab and low-resolution volume that G makes of the real volumes' encoded latents.
+
+        Shared by D and G like :meth:`fakes`; gradients flow to G and not to the encoders.
+        """
+        made = self._reconstruction or self._reconstruct()
+        self._reconstruction = made if self.config.reuses_fakes else None
+        return made
+
+    def _reconstruct(self) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            z = self.networks.ground_encoder(self.networks.encoder.volume(self.real))
+        features = self.networks.generator.features(z, self.real_classes())
+        return self.networks.generator.slab_and_low(features, self.feature_start)
 
     def real_classes(self) -> Tensor | None:
         """Return the classes (N, classes) to reconstruct real volumes with; frequencies where unknown."""

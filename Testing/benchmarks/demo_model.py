@@ -64,7 +64,7 @@ def evaluate(model_name: str, count: int, jobs: int) -> dict:
                 ("reconstructed", reconstructed),
             )
         }
-    figures: dict = {"count": count, "model_sha256": model.sha256, "organs": {}}
+    figures: dict = {"count": count, "model_sha256": model.file.sha256, "organs": {}}
     for organ in ORGANS:
         real, made, again = (
             np.array([entry[organ] for entry in measured[name]])

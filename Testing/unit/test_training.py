@@ -168,6 +168,9 @@ def test_augmentation_changes_slab_and_low_resolution_alike_and_passes_gradients
             "encode_for_average": False,
         },
         {"precision": "bfloat16"},
+        {"reconstruction_weight": 10.0},
+        {"reconstruction_weight": 10.0, "judge_reconstructions": True},
+        {"reconstruction_weight": 10.0, "judge_reconstructions": True, "conditional": True, "accumulate": 2},
     ],
     ids=str,
 )
