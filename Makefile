@@ -40,4 +40,4 @@ demo-model: $(VENV)/.ready
 	cp runs/demo/run/model.safetensors Resources/Models/demo.safetensors
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

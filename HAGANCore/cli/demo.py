@@ -73,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run the chain; returns its figures and the paths of what was written."""
     from ..errors import HaganError
-    from ..inference.memory import peak_memory
     from ..inference.model import load_model
+    from ..memory import peak_memory
     from ..progress import part_of
     from ..resources import resource_path
     from ..segmentation import segment

@@ -183,7 +183,7 @@ def memory_entries() -> dict[str, float]:
     """Return the peak memory of this process in MB, and that of torch on the GPU where it was used."""
     import torch
 
-    from ..inference.memory import peak_memory
+    from ..memory import peak_memory
 
     entries = {}
     if (peak := peak_memory()) is not None:

@@ -58,10 +58,10 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Train; returns where the model file is, or that the run is not finished."""
     import torch
 
+    from ..devices import choose_device
     from ..errors import HaganError
-    from ..inference.memory import is_out_of_memory
+    from ..memory import is_out_of_memory
     from ..training import Trainer
-    from ..training.device import choose_device
     from ..training.export import describe_model, export_model, read_card
     from ..volumes.cohort import Cohort
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import HaganError
+from ..memory import is_out_of_memory
 from ..models.modelfile import ModelDescription, ModelFile, read_model, resolve_model
 from ..networks import Architecture, Encoder, GroundEncoder, one_hot
 from ..progress import Progress, no_progress, part_of
@@ -22,7 +23,6 @@ from ..volumes.profiles import Profile
 from ..volumes.provenance import software_versions
 from ..volumes.volume import Volume
 from .latentfile import Latent
-from .memory import is_out_of_memory
 from .planning import Plan, Precision, plan, smaller_plan
 from .streaming import StreamedGenerator
 

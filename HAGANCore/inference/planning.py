@@ -14,10 +14,10 @@ from torch import nn
 
 from ..devices import choose_device, computes_bfloat16
 from ..errors import HaganError
+from ..memory import free_memory
 from ..networks import Architecture, Generator
 from ..networks.layers import UpsampleConv3d
 from ..processes import available_cores
-from .memory import free_memory
 from .streaming import COMMON_BYTES, SLAB_BYTES
 
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -71,4 +71,4 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
             continue
         return state
     found = "; ".join(problems) or "there is none; a run writes its first after some minutes"
-    raise HaganError(f"No checkpoint in '{folder}' to resume from: {found}. Start again in another folder.")
+    raise HaganError(f"No checkpoint in '{folder}' to resume from: {found}. Start again without --resume.")

@@ -54,7 +54,7 @@ class TrainingConfig:
     batch: int = 4
     """Volumes per iteration."""
     accumulate: int = 1
-    """Parts a batch is split into to save memory; gradients are those of the whole batch."""
+    """Parts a batch is split into to save memory; each draws its own slab, their gradients are averaged."""
     lr_generator: float = 1e-4
     """Adam's learning rate of G."""
     lr_discriminator: float = 4e-4

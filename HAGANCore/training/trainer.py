@@ -23,7 +23,7 @@ from ..files import written_whole
 from ..networks import Discriminator, Encoder, Generator, GroundEncoder
 from ..progress import Progress, no_progress
 from ..volumes.cohort import Cohort
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from .config import TrainingConfig
 from .data import DataOrder, batches
 from .device import autocast_dtype, peak_memory_mb, prepare_device
@@ -75,7 +75,7 @@ class Trainer:
         self._stop_asked = False
         if resume:
             self._restore(load_checkpoint(self.folder / "checkpoints"))
-        elif (self.folder / "log.jsonl").exists():
+        elif list_checkpoints(self.folder / "checkpoints"):  # without one, nothing is lost by starting again
             raise HaganError(
                 f"'{self.folder}' already holds a run; go on with --resume or choose another folder."
             )
@@ -263,7 +263,7 @@ class Trainer:
             "samples": self.samples,
             "seconds": round(self.seconds, 2),
             "volumes_per_second": round(rate * self.config.batch, 3),
-            "peak_memory_mb": round(peak_memory_mb(self.device), 1),
+            **({} if (peak := peak_memory_mb(self.device)) is None else {"peak_memory_mb": peak}),
             **{name: round(float(value), 6) for name, value in report.items()},
         }
 

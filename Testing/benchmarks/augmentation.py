@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from HAGANCore.devices import choose_device
 from HAGANCore.training import Trainer, TrainingConfig
-from HAGANCore.training.device import choose_device
 from HAGANCore.volumes.cohort import Cohort
 from HAGANCore.volumes.phantom.cohort import write_phantom_cohort
 

@@ -42,9 +42,9 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
     """Generate volumes and keep the median time."""
     import torch
 
+    from HAGANCore.devices import choose_device
     from HAGANCore.inference.streaming import StreamedGenerator
     from HAGANCore.networks import Architecture, Generator
-    from HAGANCore.training.device import choose_device
 
     streamed, precision, channels_last = VARIANTS[name]
     device, dtype = choose_device("auto"), getattr(torch, precision)

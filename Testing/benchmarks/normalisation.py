@@ -16,9 +16,9 @@ import tempfile
 
 import torch
 
+from HAGANCore.devices import choose_device
 from HAGANCore.progress import no_progress
 from HAGANCore.training import Trainer, TrainingConfig
-from HAGANCore.training.device import choose_device
 from HAGANCore.volumes.cohort import Cohort
 
 HU_PER_UNIT = (600 + 1024) / 2

@@ -36,8 +36,8 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
     """Run a few iterations on random volumes; the time of one iteration does not depend on their content."""
     import torch
 
+    from HAGANCore.devices import choose_device
     from HAGANCore.training import PRESETS, Trainer
-    from HAGANCore.training.device import choose_device
     from HAGANCore.volumes.cohort import Cohort, CohortWriter
     from HAGANCore.volumes.profiles import PROFILES
 

@@ -70,7 +70,9 @@ def test_a_real_chest_goes_through(capsys: pytest.CaptureFixture[str], real_scan
 def test_a_scan_without_lungs_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str], real_scans: Path, tmp_path: Path
 ):
-    assert main(["demo", "--scan", str(real_scans / "brain_t1_datalad_1mm.nii.gz"), "--out", str(tmp_path)]) == 1
+    assert (
+        main(["demo", "--scan", str(real_scans / "brain_t1_datalad_1mm.nii.gz"), "--out", str(tmp_path)]) == 1
+    )
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("hagan demo: ")
     assert "unexpected" not in error

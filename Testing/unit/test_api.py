@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 import HAGANCore
-from HAGANCore.models.registry import read_registry
 
 
 def in_a_fresh_python(code: str) -> str:
@@ -62,20 +60,3 @@ def test_the_words_of_the_readme(a_model_file: Callable[..., Path], tmp_path: Pa
     assert model.decode(latent).array.shape == (32, 32, 32)
     with pytest.raises(HAGANCore.HaganError):
         HAGANCore.load_model(tmp_path / "none.safetensors")
-
-
-def test_the_examples_run() -> None:
-    """The examples of the package's docstring, with the demonstration model they name."""
-    demo = next(entry for entry in read_registry() if entry.name == "demo")
-    if not demo.available:
-        pytest.skip("the demonstration model is not there; the examples use it")
-    assert doctest.testmod(HAGANCore).failed == 0
-
-
-@pytest.mark.parametrize(
-    "module",
-    ["cli.generate", "inference.error_measures", "inference.memory", "inference.planning", "progress"],
-)
-def test_the_examples_of_the_modules_run(module: str) -> None:
-    __import__(f"HAGANCore.{module}")
-    assert doctest.testmod(sys.modules[f"HAGANCore.{module}"]).failed == 0

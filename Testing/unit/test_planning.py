@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from HAGANCore.errors import HaganError
 from HAGANCore.inference import planning
-from HAGANCore.inference.memory import (
+from HAGANCore.inference.planning import bytes_needed, multiplications, plan, smaller_plan
+from HAGANCore.inference.streaming import SLAB_BYTES
+from HAGANCore.memory import (
     free_memory,
     is_out_of_memory,
     linux_available,
     peak_memory,
     vm_stat_available,
 )
-from HAGANCore.inference.planning import bytes_needed, multiplications, plan, smaller_plan
-from HAGANCore.inference.streaming import SLAB_BYTES
 from HAGANCore.networks import Architecture
 
 MIB = 1 << 20
@@ -59,7 +59,7 @@ def test_the_memory_said_is_the_memory_taken() -> None:
     code = """
 import torch
 from pathlib import Path
-from HAGANCore.inference.memory import peak_memory
+from HAGANCore.memory import peak_memory
 from HAGANCore.inference.model import _cube
 from HAGANCore.inference.planning import plan
 from HAGANCore.inference.streaming import StreamedGenerator
@@ -226,7 +226,7 @@ def test_the_real_numbers_are_plausible() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc of Linux")
 def test_peak_memory_counts_what_was_held_and_let_go() -> None:
     code = (
-        "from HAGANCore.inference.memory import peak_memory\n"
+        "from HAGANCore.memory import peak_memory\n"
         "import numpy as np\n"
         "before = peak_memory(); np.ones(40 << 20, np.uint8).sum(); print(peak_memory() - before)"
     )

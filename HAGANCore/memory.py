@@ -1,4 +1,4 @@
-"""How much memory is free, on every system, with nothing but the standard library and torch."""
+"""How much memory is free and was taken, on every system, with the standard library and torch alone."""
 
 from __future__ import annotations
 
