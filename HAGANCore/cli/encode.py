@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     from ..inference.latentfile import SUFFIX
     from ..inference.model import load_model
     from ..progress import part_of
-    from ..volumes.io import read_volume, write_volume
+    from ..volumes.io import read_volume, scan_name, write_volume
 
     volume = read_volume(args.scan)
     for note in volume.meta.get("notes", ()):
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     console.print(model.plan.text)
     with console.progress("encode") as progress:
         encoding = model.encode(volume, args.refine, args.class_, args.force, part_of(progress, 0.0, 0.95))
-        name = _name_of(args.scan)
+        name = scan_name(args.scan)
         progress(0.95, "writing")
         reconstruction = write_volume(encoding.reconstruction, args.out / f"{name}.reconstruction.nii.gz")
         latent = encoding.save_latent(args.out / f"{name}{SUFFIX}")
@@ -80,17 +80,6 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         "plan": model.plan.text,
         **memory_entries(),
     }
-
-
-def _name_of(scan: Path) -> str:
-    """Return ``thorax`` for ``thorax.nii.gz``, and a folder's own name."""
-    from ..volumes.io import ITK_SUFFIXES, NIBABEL_SUFFIXES
-
-    name = scan.resolve().name
-    for suffix in sorted((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, ".dcm"), key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
 
 
 def _print(encoding: Encoding, console: Console) -> None:

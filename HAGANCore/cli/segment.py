@@ -44,9 +44,9 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     """Segment the volume and write its label map; returns the document of ``--json``."""
     from ..progress import part_of
     from ..segmentation import LABELS, segment
-    from ..volumes.io import WRITABLE_SUFFIXES, read_volume, write_volume
+    from ..volumes.io import WRITABLE_SUFFIXES, read_volume, scan_name, write_volume
 
-    out = args.out or Path(f"{_name_of(args.volume)}.segmentation.nii.gz")
+    out = args.out or Path(f"{scan_name(args.volume)}.segmentation.nii.gz")
     if not out.name.lower().endswith(WRITABLE_SUFFIXES):
         raise HaganError(f"'{out}' has no suffix of a label map; use one of {', '.join(WRITABLE_SUFFIXES)}.")
     started = time.perf_counter()
@@ -82,14 +82,3 @@ def _warnings(volume: Volume) -> list[str]:
     from ..volumes.profiles import profile_named
 
     return [found.message for found in check_scan(volume, profile_named("thorax-ct"))]
-
-
-def _name_of(volume: Path) -> str:
-    """Return ``thorax`` for ``thorax.nii.gz``, and a folder's own name."""
-    from ..volumes.io import ITK_SUFFIXES, NIBABEL_SUFFIXES
-
-    name = volume.resolve().name
-    for suffix in sorted((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, ".dcm"), key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name

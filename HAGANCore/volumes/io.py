@@ -58,6 +58,19 @@ def read_volume(path: Path | str, series: str | None = None) -> Volume:
     return volume
 
 
+def scan_name(path: Path | str) -> str:
+    """Return the name that files made from a scan begin with.
+
+    >>> scan_name("scans/thorax.nii.gz"), scan_name("dicom_folder/")
+    ('thorax', 'dicom_folder')
+    """
+    name = Path(path).resolve().name
+    for suffix in sorted((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, ".dcm"), key=len, reverse=True):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
 def write_volume(volume: Volume, path: Path | str) -> Path:
     """Write a volume as NIfTI, NRRD or MHA, whole or not at all, making the folder where it is missing.
 
