@@ -61,7 +61,7 @@ def three_planes(
     labels: np.ndarray | None = None,
     colours: dict[int, tuple[int, int, int]] | None = None,
     *,
-    caption: str = "",
+    captions: tuple[str, str, str] = PLANES,
     height: int = 220,
     window: tuple[float, float] = THORAX_WINDOW,
     at: tuple[float, float, float] = (0.5, 0.5, 0.5),
@@ -72,7 +72,7 @@ def three_planes(
         volume: in any orientation.
         labels: a label map on the volume's grid (z, y, x).
         colours: label: colour of its outline.
-        caption: written above the axial picture; the planes' names above the others.
+        captions: written above the pictures.
         height: of the coronal and sagittal pictures, in pixels; one scale for all three.
         window: the values that become black and white.
         at: where to cut, as fractions from below, from the front and from the right.
@@ -84,7 +84,7 @@ def three_planes(
         for n, mm in zip(view.array.shape, view.spacing, strict=True)
     ]
     pictures = []
-    for name, (rows, columns) in zip(PLANES, ((1, 2), (0, 2), (0, 1)), strict=True):
+    for name, caption, (rows, columns) in zip(PLANES, captions, ((1, 2), (0, 2), (0, 1)), strict=True):
         axis = PLANES.index(name)
         picture = resized(grey(plane(view.array, name, at[axis]), window), pixels[columns], pixels[rows])
         if outline is not None:
@@ -94,7 +94,7 @@ def three_planes(
                 Image.fromarray(cut).resize((pixels[columns], pixels[rows]), Image.Resampling.NEAREST)
             )
             picture = outlined(picture, cut, colours or {})
-        pictures.append(captioned(picture, caption if name == "axial" and caption else name))
+        pictures.append(captioned(picture, caption))
     return pictures
 
 

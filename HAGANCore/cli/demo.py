@@ -153,5 +153,9 @@ def _row(item: _Shown) -> list[Picture]:
 
     colours = {RIGHT_LUNG: (80, 200, 255), LEFT_LUNG: (120, 255, 120), BONES: (255, 190, 60)}
     measured = item.segmentation.measurements()
-    caption = f"{item.name}: lungs {measured['lungs_ml']:.0f} mL, bones {measured['bones_ml']:.0f} mL"
-    return three_planes(item.volume, item.segmentation.labels, colours, caption=caption, height=240)
+    captions = (
+        item.name,
+        f"lungs {measured['lungs_ml']:.0f} mL",
+        f"bones {measured['bones_ml']:.0f} mL",
+    )
+    return three_planes(item.volume, item.segmentation.labels, colours, captions=captions, height=240)
