@@ -17,7 +17,7 @@ import measure
 import numpy as np
 from plain import make_plain
 
-WARM_UP, TIMED = 2, 5
+WARM_UP, TIMED = 1, 3
 
 
 def variants(args: argparse.Namespace) -> list[str]:
