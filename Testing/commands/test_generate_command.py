@@ -135,6 +135,8 @@ def test_ctrl_c_leaves_whole_files_only(a_model_file: ModelFiles, tmp_path: Path
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # What starts the tests in the background may have told its children to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("synthetic_*.nii.gz"))) < 3 and time.monotonic() < deadline:

@@ -175,7 +175,12 @@ def test_an_interrupted_run_keeps_what_is_done_and_goes_on(tmp_path: Path) -> No
         shutil.copy(first, scans / f"{number:02d}.nrrd")
     command = [*HAGAN, "preprocess", scans, "--out", out, "--size", "64", "--jobs", "1"]
     running = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        # What starts the tests in the background may have told its children to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not list((out / "volumes").glob("[0-9]*.npy")) and time.monotonic() < deadline:

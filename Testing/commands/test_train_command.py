@@ -78,7 +78,7 @@ def test_minutes_stop_a_run_that_can_go_on(
         ("--preset best", "choose one of default, reference"),
         ("--preset default --config c.json", "not both"),
         ("--config none.json", "cannot be read"),
-        ("--device tpu9", "no device 'tpu9'"),
+        ("--device tpu9", "'tpu9' is not known"),
         ("--card card.json", "'licence' must be a text"),
         ("--resume", "cannot be read"),
     ],
