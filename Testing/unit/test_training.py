@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from HAGANCore.errors import Cancelled, HaganError
-from HAGANCore.training import PRESETS, Trainer, TrainingConfig
+from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.augment import SCALE, augment_pair
 from HAGANCore.training.checkpoint import list_checkpoints, load_checkpoint
 from HAGANCore.training.config import AUGMENTATIONS
@@ -393,32 +393,3 @@ def test_a_run_is_not_overwritten_nor_resumed_with_something_else(a_cohort: Coho
         Trainer(balls(tmp_path / "other", count=5), tmp_path / "run", SMALL, resume=True)
     with pytest.raises(HaganError, match="No checkpoint"):
         Trainer(a_cohort, tmp_path / "empty", SMALL, resume=True)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("batch", 0),
-        ("batch", 2.5),
-        ("lr_generator", -1.0),
-        ("lr_encoder", float("nan")),
-        ("augment", ["rotate"]),
-        ("augment", [["shift"]]),
-        ("seed", 2**64),
-        ("slab_draw", "random"),
-        ("conditional", "yes"),
-        ("no_such_field", 1),
-    ],
-)
-def test_a_wrong_field_is_named_with_its_value(field: str, value: object):
-    with pytest.raises(HaganError, match=field):
-        SMALL.changed({field: value})
-
-
-def test_a_configuration_file_starts_from_its_preset(tmp_path: Path):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"preset": "reference", "latent": 64}))
-    assert TrainingConfig.read(path) == PRESETS["reference"].changed({"latent": 64})
-    path.write_text("{")
-    with pytest.raises(HaganError, match="not valid JSON"):
-        TrainingConfig.read(path)
