@@ -1,0 +1,1 @@
+"""The panels of the module, one file each. A panel never imports another panel: they meet in the context."""
