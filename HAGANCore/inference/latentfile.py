@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,17 @@ from ..files import written_whole
 from ..models.strictjson import parse_strict
 from ..volumes.preprocess import Preparation
 
+if TYPE_CHECKING:
+    from ..models.modelfile import ModelFile
+
 FORMAT = "hagan-latent"
 VERSION = 1
 SUFFIX = ".latent.json"
 _MOST_BYTES = 16 << 20
 _MOST_VALUES = 65536
-_ORIGINS = ("seed", "encode", "refine", "given")
+_ORIGINS = ("seed", "encode", "refine", "given", "moved")
 
-Origin = Literal["seed", "encode", "refine", "given"]
+Origin = Literal["seed", "encode", "refine", "given", "moved"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +43,13 @@ class Latent:
     """Class of a conditional model."""
     model_name: str
     model_sha256: str
-    """The model file that the latent belongs to; with another one it means something else."""
+    """The model file that the latent was made with; with other networks it means something else."""
+    networks_sha256: str | None = None
+    """Of that file's networks alone: the latent stays good when only directions or texts in the file change.
+    None in latents of version 0.1.0."""
     origin: Origin = "given"
-    """How it was found: drawn from a seed, encoded from a scan, refined from there, or given."""
+    """How it was found: drawn from a seed, encoded from a scan, refined from there, given, or moved from one
+    of these along directions."""
     facts: dict[str, Any] = field(default_factory=dict)
     """More of its origin, e.g. seed and truncation, or the errors of a reconstruction."""
     preparation: Preparation | None = None
@@ -61,25 +68,29 @@ class Latent:
         content = self.z.astype("<f4").tobytes() + str(self.class_index).encode()
         return hashlib.sha256(content).hexdigest()
 
-    def require_model(self, sha256: str, name: str) -> None:
+    def require_model(self, file: ModelFile) -> None:
         """Refuse to be used with another model than the one it belongs to.
 
         Raises:
-            HaganError: the model is another one.
+            HaganError: the file is another one, and so are its networks.
         """
-        if sha256 != self.model_sha256:
+        sha256, name = file.sha256, file.description.name
+        if sha256 != self.model_sha256 and self.networks_sha256 != file.networks_sha256:
             raise HaganError(
                 f"The latent belongs to the model '{self.model_name}' (SHA-256 {self.model_sha256[:12]}…), "
                 f"not to '{name}' ({sha256[:12]}…); load that model or encode the scan again."
             )
 
-    def save(self, path: Path | str) -> Path:
-        """Write the latent as JSON, whole or not at all."""
-        path = Path(path)
-        document = {
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON document that a ``*.latent.json`` holds."""
+        return {
             "format": FORMAT,
             "version": VERSION,
-            "model": {"name": self.model_name, "sha256": self.model_sha256},
+            "model": {
+                "name": self.model_name,
+                "sha256": self.model_sha256,
+                "networks_sha256": self.networks_sha256,
+            },
             "origin": self.origin,
             "facts": self.facts,
             "class": self.class_index,
@@ -87,7 +98,11 @@ class Latent:
             "z": [float(str(value)) for value in self.z],
             "preparation": None if self.preparation is None else self.preparation.to_dict(),
         }
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+    def save(self, path: Path | str) -> Path:
+        """Write the latent as JSON, whole or not at all."""
+        path = Path(path)
+        text = json.dumps(self.to_document(), ensure_ascii=False, allow_nan=False)
         with written_whole(path) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
         return path
@@ -109,16 +124,25 @@ def read_latent(path: Path | str) -> Latent:
         raise HaganError(f"The latent file '{path}' cannot be read: {error.strerror or error}.") from None
     except ValueError as error:
         raise HaganError(f"'{path}' is not a latent file: {error}.") from None
+    return latent_from_document(document, f"'{path}'")
+
+
+def latent_from_document(document: Any, source: str = "The latent") -> Latent:
+    """Return the latent of a JSON document, which may come from anywhere; ``source`` names it in errors.
+
+    Raises:
+        HaganError: it is not a latent of a version that is known.
+    """
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise HaganError(f"'{path}' is not a latent file: its format is not '{FORMAT}'.")
+        raise HaganError(f"{source} is not a latent file: its format is not '{FORMAT}'.")
     if document.get("version") != VERSION:
         raise HaganError(
-            f"'{path}' has version {document.get('version')!r}, this HAGANCore reads {VERSION}; update it."
+            f"{source} has version {document.get('version')!r}, this HAGANCore reads {VERSION}; update it."
         )
     try:
         return _from_document(document)
     except (KeyError, TypeError, ValueError, HaganError) as error:
-        raise HaganError(f"The latent file '{path}' is damaged: {error}") from None
+        raise HaganError(f"{source} is damaged: {error}") from None
 
 
 def _from_document(document: dict[str, Any]) -> Latent:
@@ -130,6 +154,9 @@ def _from_document(document: dict[str, Any]) -> Latent:
     if class_index is not None and (type(class_index) is not int or class_index < 0):
         raise ValueError(f"the class must be null or a whole number; found {class_index!r}.")
     facts, model = document["facts"], document["model"]
+    networks = model.get("networks_sha256")
+    if not isinstance(networks, str | None):
+        raise ValueError(f"the hash of the networks must be a text or null; found {networks!r}.")
     if not isinstance(facts, dict):
         raise ValueError(f"'facts' must be an object; found {facts!r}.")
     with np.errstate(over="ignore"):  # 1e300 becomes infinite, which Latent refuses
@@ -139,6 +166,7 @@ def _from_document(document: dict[str, Any]) -> Latent:
         class_index=class_index,
         model_name=str(model["name"]),
         model_sha256=str(model["sha256"]),
+        networks_sha256=networks,
         origin=document["origin"],
         facts=facts,
         preparation=None if preparation is None else Preparation.from_dict(preparation),
