@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
 from HAGANCore.worker.protocol import Requests, ended_message, worker_command, worker_environment
 
@@ -46,13 +47,14 @@ class WorkerBridge:
         self._process: qt.QProcess | None = None
         self._leaving: list[qt.QProcess] = []
         self._last_lines: deque[str] = deque(maxlen=20)
-        self._timers: dict[int, qt.QTimer] = {}
+        self._timers: dict[Any, qt.QTimer] = {}
         self.session = Path(tempfile.mkdtemp(prefix="hagan-"))
         """Folder through which volumes pass; deleted at shutdown."""
 
     def request(
         self,
         name: str,
+        /,
         on_result: Callback | None = None,
         on_error: Callback | None = None,
         on_progress: Callback | None = None,
@@ -60,6 +62,9 @@ class WorkerBridge:
         **arguments: Any,
     ) -> int:
         """Ask the worker for ``name``; returns the request's id at once."""
+        if self._requests.leaving:
+            self._drop_process()
+            self._requests.fail_all("cancelled", _("The worker was started again."))
         id, line = self._requests.request(name, arguments, on_result, on_error, on_progress, on_part)
         if self._process is None:
             self._start()
@@ -74,17 +79,14 @@ class WorkerBridge:
         """Stop a request: it ends with the error kind ``cancelled`` within a second, whatever it does."""
         if not self.running(id) or id in self._timers:
             return
-        self.request("cancel", target=id)
-        timer = qt.QTimer()
-        timer.setSingleShot(True)
-        timer.connect("timeout()", lambda: self._end_if_running(id))
-        timer.start(CANCEL_MS)
-        self._timers[id] = timer
+        if not self._requests.leaving:
+            self.request("cancel", target=id)
+        self._after(CANCEL_MS, lambda: self._end_if_running(id), id)
 
     def restart(self) -> None:
         """End the worker; the next request starts a new one (after an installation, for example)."""
         self._drop_process()
-        self._requests.fail_all("cancelled", "The worker was started again.")
+        self._requests.fail_all("cancelled", _("The worker was started again."))
 
     def shutdown(self) -> None:
         """End the worker and delete the session folder. Trainings go on: they are processes of their own."""
@@ -97,7 +99,7 @@ class WorkerBridge:
                 process.kill()
                 process.waitForFinished(SHUTDOWN_MS)
         self._leaving.clear()
-        self._requests.fail_all("cancelled", "The module was closed.")
+        self._requests.fail_all("cancelled", _("The module was closed."))
         shutil.rmtree(self.session, ignore_errors=True)
 
     def _start(self) -> None:
@@ -135,13 +137,16 @@ class WorkerBridge:
             self._process = None
             self._requests.fail_all(
                 "internal",
-                f"The worker could not be started with '{self._python}' ({process.errorString()}). "
-                "Start Slicer from its own launcher, or install it again.",
+                _(
+                    "The worker could not be started with '{python}' ({reason}). "
+                    "Start Slicer from its own launcher, or install it again."
+                ).format(python=self._python, reason=process.errorString()),
             )
 
     def _ended(self, process: qt.QProcess, code: int, status: Any) -> None:
         if process in self._leaving:
             self._leaving.remove(process)
+            self._timers.pop(process).stop()
         if process is not self._process:
             return
         self._read(process)
@@ -152,10 +157,9 @@ class WorkerBridge:
         self._requests.fail_all("internal", ended_message(code, list(self._last_lines)))
 
     def _end_if_running(self, id: int) -> None:
-        del self._timers[id]
         if self.running(id):
             self._drop_process()
-            self._requests.fail_all("cancelled", "Stopped.")
+            self._requests.fail_all("cancelled", _("Stopped."))
 
     def _drop_process(self) -> None:
         """Let go of the process: at the end of its input a worker ends its children and leaves."""
@@ -163,3 +167,16 @@ class WorkerBridge:
         if process is not None:
             self._leaving.append(process)  # kept: Qt would wait for a process whose object is destroyed
             process.closeWriteChannel()
+            self._after(SHUTDOWN_MS, process.kill, process)
+
+    def _after(self, ms: int, action: Callback, key: Any) -> None:
+        timer = qt.QTimer()
+        self._timers[key] = timer
+
+        def call() -> None:
+            self._timers.pop(key, None)
+            action()
+
+        timer.setSingleShot(True)
+        timer.connect("timeout()", call)
+        timer.start(ms)

@@ -54,6 +54,7 @@ class Job:
         self,
         request: str,
         title: str,
+        /,
         on_result: Callable[[dict[str, Any]], None],
         on_part: Callable[[dict[str, Any]], None] | None = None,
         on_error: Callable[[str, str], None] | None = None,
@@ -111,6 +112,8 @@ class Job:
         return call
 
     def _show(self, fraction: float, text: str, remaining_s: float | None) -> None:
+        if not self.cancel_button.enabled:  # "stopping…" stays
+            return
         self.bar.setValue(round(fraction * _STEPS))
         shown = text or self._title
         self.label.setText(shown if remaining_s is None else f"{shown} · {time_left(remaining_s)}")

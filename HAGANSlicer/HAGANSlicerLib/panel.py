@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from .parameters import HAGANSlicerParameterNode
     from .window import ModuleWindow
 
-__all__ = ["UI_FOLDER", "Context", "Job", "Panel"]
+__all__ = ["ICON_FOLDER", "UI_FOLDER", "Context", "Job", "Panel"]
 
-UI_FOLDER = Path(__file__).resolve().parents[1] / "Resources" / "UI"
+_RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
+UI_FOLDER = _RESOURCES / "UI"
+ICON_FOLDER = _RESOURCES / "Icons"
 
 
 class Context:

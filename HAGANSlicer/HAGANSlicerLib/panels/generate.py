@@ -1,0 +1,135 @@
+"""Generate: synthetic volumes from seeds, each in the scene as soon as it is finished."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from ..panel import ICON_FOLDER, Context, Job, Panel
+from ..parameters import LARGEST_SEED
+from ..scene import results
+
+SMALLEST_PREVIEW = 64
+"""Edge in voxels from which on the low-resolution volume shows enough to be worth a look."""
+
+
+class GeneratePanel(Panel):
+    """Asks the worker for volumes and puts them into the scene."""
+
+    ui_name = "GeneratePanel.ui"
+    title = _("Generate")
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._seed_used: int | None = None
+        self._batch: results.Batch | None = None
+        self.job = Job(context, self.ui.jobRow, self._running_changed)
+        self.jobs.append(self.job)
+        self.ui.diceButton.setIcon(qt.QIcon(str(ICON_FOLDER / "Dice.svg")))
+        self.ui.lockButton.setIcon(qt.QIcon(str(ICON_FOLDER / "Lock.svg")))
+        self.ui.diceButton.connect("clicked()", self.draw_seed)
+        self.ui.generateButton.connect("clicked()", self.generate)
+        self.ui.classSelector.connect("currentIndexChanged(int)", self._class_selected)
+        self.ui.previewCheckBox.connect("toggled(bool)", self._preview_toggled)
+        self.model_changed(None)
+
+    def model_changed(self, model: dict[str, Any] | None) -> None:
+        """Offer what the model can do: its classes, a preview, outlines of lungs and bones."""
+        classes = model["classes"] if model else []
+        self._fill_classes(classes)
+        self.ui.classLabel.setVisible(bool(classes))
+        self.ui.classSelector.setVisible(bool(classes))
+        self.ui.previewCheckBox.setEnabled(model is not None and model["size"] // 4 >= SMALLEST_PREVIEW)
+        self.ui.previewCheckBox.toolTip = (
+            _("Make only the low-resolution branch of the network, for a quick look")
+            if self.ui.previewCheckBox.enabled
+            else _("This model makes small volumes: the full ones are quick enough")
+        )
+        self._preview_toggled()
+        self._running_changed(self.job.running)
+
+    def parameters_changed(self, parameters: Any) -> None:
+        """Show the choices of another scene."""
+        super().parameters_changed(parameters)
+        if parameters is not None:
+            self._fill_classes(self.context.model["classes"] if self.context.model else [])
+
+    def scene_closing(self) -> None:
+        """Forget what was made."""
+        super().scene_closing()
+        self._batch = None
+        self._seed_used = None
+        self._say("")
+
+    def draw_seed(self) -> None:
+        """Draw another seed."""
+        self.ui.seedSpinBox.setValue(secrets.randbelow(LARGEST_SEED + 1))
+
+    def generate(self) -> None:
+        """Make volumes with the choices of the panel."""
+        model, parameters = self.context.model, self.context.parameters
+        if self.job.running or model is None or parameters is None:
+            return
+        chosen = parameters.generate
+        if not chosen.lockSeed and chosen.seed == self._seed_used:
+            self.draw_seed()
+        self._seed_used = chosen.seed
+        preview = chosen.preview and self.ui.previewCheckBox.enabled
+        self._batch = results.Batch(self.context.scene, model)
+        self._say("")
+        self.context.status("")
+        self.job.start(
+            "generate",
+            _("Generating"),
+            on_result=self._finished,
+            on_part=self._made,
+            model=model["path"],
+            count=chosen.count,
+            seed=chosen.seed,
+            truncation=chosen.truncation,
+            preview=preview,
+            segment=chosen.segment and self.ui.segmentCheckBox.enabled,
+            **{"class": chosen.className or None},
+        )
+
+    def _made(self, part: dict[str, Any]) -> None:
+        made = self._batch.add_generated(part)
+        self.context.node_made(made.latent)
+        for note in part["notes"]:
+            self.context.status(note)
+        self._say(made.text)
+
+    def _finished(self, result: dict[str, Any]) -> None:
+        count, seconds = result["count"], result["seconds"]
+        text = _("1 volume") if count == 1 else _("{count} volumes").format(count=count)
+        self.context.status(_("{what} made in {seconds} s.").format(what=text, seconds=f"{seconds:.1f}"))
+
+    def _fill_classes(self, classes: list[str]) -> None:
+        selector, parameters = self.ui.classSelector, self.context.parameters
+        selector.blockSignals(True)
+        selector.clear()
+        selector.addItem(_("any"), "")
+        for name in classes:
+            selector.addItem(name, name)
+        chosen = parameters.generate.className if parameters is not None else ""
+        selector.setCurrentIndex(max(0, selector.findData(chosen)))
+        selector.blockSignals(False)
+
+    def _class_selected(self, index: int) -> None:
+        if self.context.parameters is not None:
+            self.context.parameters.generate.className = self.ui.classSelector.itemData(index)
+
+    def _preview_toggled(self, checked: bool = False) -> None:
+        model = self.context.model
+        preview = self.ui.previewCheckBox.checked and self.ui.previewCheckBox.enabled
+        self.ui.segmentCheckBox.setEnabled(model is not None and model["modality"] == "CT" and not preview)
+
+    def _running_changed(self, running: bool) -> None:
+        self.ui.generateButton.setEnabled(not running and self.context.model is not None)
+
+    def _say(self, text: str) -> None:
+        self.ui.resultLabel.setText(text)
+        self.ui.resultLabel.setVisible(bool(text))
