@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .computing import Computing
+from .export import export
 from .server import Handler
 
 Handlers = tuple[dict[str, Handler], dict[str, Handler], Callable[[], None]]
@@ -22,5 +23,5 @@ def make_handlers(session: Path, inner: bool) -> Handlers:
         "step": work.step,
         "segment": work.segment,
     }
-    beside: dict[str, Handler] = {"hello": work.hello}
+    beside: dict[str, Handler] = {"hello": work.hello, "export": export}
     return computing, beside, lambda: None

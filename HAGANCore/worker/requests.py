@@ -108,6 +108,7 @@ REQUESTS: dict[str, Arguments] = {
         "exact": (_FLAG, False),
     },
     "segment": dict(_VOLUME),
+    "export": {"volumes": (_OBJECTS, REQUIRED)},
     "preprocess": {
         "volumes": (_or_null(_OBJECTS), None),
         "folder": (_or_null(_TEXT), None),
