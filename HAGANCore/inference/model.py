@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from .encode import Encoding
 
 _T = TypeVar("_T")
-_KINDS = {"seed": "generated", "encode": "reconstruction", "refine": "reconstruction", "given": "decoded"}
+_KINDS = {
+    "seed": "generated",
+    "encode": "reconstruction",
+    "refine": "reconstruction",
+    "given": "decoded",
+    "moved": "moved",
+}
 
 
 def load_model(name_or_path: str | Path, device: str = "auto", precision: Precision = "auto") -> Model:
@@ -121,6 +127,7 @@ class Model:
             class_index=self.class_index(class_),
             model_name=self.name,
             model_sha256=self.file.sha256,
+            networks_sha256=self.file.networks_sha256,
             **known,
         )
         self._check(latent)
@@ -314,7 +321,7 @@ class Model:
             torch.cuda.empty_cache()
 
     def _check(self, latent: Latent) -> None:
-        latent.require_model(self.file.sha256, self.name)
+        latent.require_model(self.file)
         if latent.z.shape != (self.architecture.latent,):
             raise HaganError(
                 f"A latent of the model '{self.name}' has {self.architecture.latent} numbers; "

@@ -6,6 +6,7 @@ Tensors are read straight into their own memory. Measured with networks of the p
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from io import BufferedReader
@@ -57,9 +58,7 @@ class Container:
         """
         try:
             with self.path.open("rb") as file:
-                status = self.path.stat()
-                if (status.st_size, status.st_mtime_ns) != (self.bytes, self.modified_ns):
-                    raise ModelFileError("It has changed since it was opened; load the model again.")
+                self.require_unchanged()
                 return {
                     name.removeprefix(f"{prefix}."): self._tensor(name, file)
                     for name in self.tensors
@@ -69,6 +68,36 @@ class Container:
             raise _unreadable(self.path, error) from None
         except ModelFileError as error:
             raise error.in_file(self.path) from None
+
+    def require_unchanged(self) -> None:
+        """Refuse to go on with a file that is another one now.
+
+        Raises:
+            ModelFileError: it has changed since it was opened, or is gone.
+        """
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
+        if (status.st_size, status.st_mtime_ns) != (self.bytes, self.modified_ns):
+            raise ModelFileError("It has changed since it was opened; load the model again.").in_file(
+                self.path
+            )
+
+    def sha256_of(self, prefixes: tuple[str, ...]) -> str:
+        """Return the SHA-256 of the tensors behind ``PREFIX.``: names, types, shapes and bytes."""
+        digest = hashlib.sha256()
+        try:
+            with self.path.open("rb") as file:
+                for name, tensor in sorted(self.tensors.items()):
+                    if name.partition(".")[0] in prefixes:
+                        digest.update(f"{name} {tensor['dtype']} {tensor['shape']}\n".encode())
+                        start, stop = tensor["data_offsets"]
+                        file.seek(self.data_start + start)
+                        digest.update(file.read(stop - start))
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
+        return digest.hexdigest()
 
     def _tensor(self, name: str, file: BufferedReader) -> Tensor:
         start, stop = self.tensors[name]["data_offsets"]

@@ -12,13 +12,13 @@ with the networks that the document describes before any memory is taken for the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..files import written_whole
@@ -38,6 +38,7 @@ __all__ = [
     "read_description",
     "read_model",
     "resolve_model",
+    "write_directions",
     "write_model",
 ]
 
@@ -50,6 +51,7 @@ NETWORKS: dict[str, Callable[[Architecture], nn.Module]] = {
 """Prefix in the file: the network it belongs to. Only the generator must be there."""
 
 MAX_DIRECTION_BYTES = 64 << 20
+_MAKE_LATENTS = ("generator", "encoder", "ground_encoder")
 _METADATA_KEY = "hagan"
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -62,6 +64,9 @@ class ModelFile:
     description: ModelDescription
     sha256: str
     """Hash of the whole file: what provenance refers to."""
+    networks_sha256: str
+    """Hash of the weights of G, E^H and E^G: what latents and directions belong to. It stays the same when
+    directions or texts in the file change."""
     stored: tuple[str, ...]
     """Names of the networks in the file."""
     directions: dict[str, Tensor]
@@ -149,6 +154,7 @@ def read_model(path: Path | str) -> ModelFile:
         container=container,
         description=description,
         sha256=sha256_of(container.path),
+        networks_sha256=container.sha256_of(_MAKE_LATENTS),
         stored=stored,
         directions=directions,
     )
@@ -193,17 +199,49 @@ def write_model(
             tensors |= {f"{prefix}.{name}": _storable(value, dtype) for name, value in state.items()}
     for name, value in (directions or {}).items():
         tensors[f"directions.{name}"] = _storable(value, torch.float32)
-    _check_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()}, description)
     for name, tensor in tensors.items():
         check_finite(name, tensor)
+    return _write(Path(path), description, tensors)
+
+
+def write_directions(
+    file: ModelFile,
+    documents: Sequence[Mapping[str, Any]],
+    tensors: Mapping[str, Tensor],
+    path: Path | str | None = None,
+) -> Path:
+    """Write a model again with these directions instead of its own; its networks stay bit for bit.
+
+    Args:
+        file: the model, as it was read.
+        documents: the JSON of each direction, with its ``name``.
+        tensors: by direction name (or ``NAME.PART``); stored in float32.
+        path: where to; without one the file itself is replaced.
+
+    Raises:
+        ModelFileError: a direction that a model file cannot hold, or the file has changed since it was read.
+    """
+    description = replace(file.description, directions=tuple(dict(document) for document in documents))
+    file.container.require_unchanged()
+    kept = {
+        name: tensor for name, tensor in load_file(file.path).items() if not name.startswith("directions.")
+    }
+    added = {f"directions.{name}": _storable(tensor, torch.float32) for name, tensor in tensors.items()}
+    for name, tensor in added.items():
+        check_finite(name, tensor)
+    return _write(Path(path or file.path), description, kept | added)
+
+
+def _write(path: Path, description: ModelDescription, tensors: Mapping[str, Tensor]) -> Path:
+    _check_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()}, description)
     document = description.to_json()
     with written_whole(path) as temporary:
         temporary.touch()
         usual = temporary.stat().st_mode
-        save_file(tensors, temporary, metadata={_METADATA_KEY: document})
+        save_file(dict(tensors), temporary, metadata={_METADATA_KEY: document})
         temporary.chmod(usual)  # safetensors 0.8 makes files that only their owner can read
         _flush_to_disk(temporary)
-    return Path(path)
+    return path
 
 
 def count_parameters(architecture: Architecture) -> dict[str, int]:
