@@ -77,6 +77,7 @@ class WorkerClient:
     def call(
         self,
         name: str,
+        /,
         on_progress: OnProgress | None = None,
         on_part: OnPart | None = None,
         **arguments: Any,
@@ -103,6 +104,7 @@ class WorkerClient:
     def start(
         self,
         name: str,
+        /,
         on_progress: OnProgress | None = None,
         on_part: OnPart | None = None,
         **arguments: Any,

@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +186,6 @@ class Computing:
             low = model.architecture.size // 4
             preview = wanted["quality"] == "preview" and low >= _SMALLEST_PREVIEW
             volume = model.decode(latent, preview, part_of(job.progress, 0.3, 0.6))
-        volume = replace(volume, meta={**volume.meta, "provenance": _with_steps(volume, wanted)})
         labels = None
         if wanted["segment"] and model.profile.modality == "CT":
             labels = self._labels(volume, part_of(job.progress, 0.6, 1.0))
@@ -261,11 +259,6 @@ def _stepped(
     found = reach(model, latent, *pairs[0])
     told = {"requested": found.requested, "measured": found.measured, "iterations": found.iterations}
     return found.latent, told | {"note": found.note}
-
-
-def _with_steps(volume: Volume, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    steps = [dict(step) for step in wanted["steps"]]
-    return {**volume.meta["provenance"], "steps": steps, "exact": wanted["exact"]}
 
 
 def _errors_of(encoding: Encoding, model: Model) -> dict[str, Any]:

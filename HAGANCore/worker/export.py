@@ -1,4 +1,4 @@
-"""Write volumes and label maps to files for a GUI: compressing 256³ voxels takes longer than a window may wait."""
+"""Write volumes and label maps to files for a GUI, which cannot wait while 256³ voxels are compressed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,214 @@
+"""A training that goes on when the one who started it ends: start it, find it again, ask it, stop it.
+
+All that is known of it lies in the run folder, in ``process/``, so any process on the machine can find it:
+
+| file | what |
+|---|---|
+| ``process.json`` | its number and when it was started: a number is used again, the pair is not |
+| ``out``, ``err`` | what ``hagan train`` said |
+| ``stop`` | written by :func:`stop_training`; the training looks for it |
+| ``exit`` | its exit code; not there when it was killed |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import HaganError
+from ..files import written_whole
+from ..processtree import kill_tree, own_tree, started
+
+State = Literal["running", "finished", "stopped", "failed", "none"]
+_FOLDER = "process"
+_STOP_POLL_SECONDS = 0.2
+_LOG_TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingState:
+    """Where a training is."""
+
+    state: State
+    """``none``: the folder holds no run. ``stopped`` and ``failed`` ones can be resumed from their last
+    checkpoint."""
+    pid: int | None = None
+    """Its process while it runs."""
+    iteration: int = 0
+    """As of the last line of the log."""
+    iterations: int = 0
+    seconds: float = 0.0
+    """Time trained so far, over all resumes."""
+    error: str | None = None
+    """Why it failed, in one line."""
+
+
+def start_training(folder: Path | str, arguments: Sequence[str], python: str = sys.executable) -> int:
+    """Start ``hagan train … --out FOLDER`` in a process of its own and return its number.
+
+    It has just been started: an error that it ends with is in :func:`training_state`.
+
+    Args:
+        folder: the run folder.
+        arguments: of ``hagan train``, without ``--out`` and ``--json``.
+        python: the interpreter.
+
+    Raises:
+        HaganError: a training runs in this folder.
+    """
+    folder = Path(folder).absolute()
+    state = training_state(folder)
+    if state.state == "running":
+        raise HaganError(
+            f"A training runs in '{folder}' (process {state.pid}, iteration {state.iteration} of "
+            f"{state.iterations}); stop it first or choose another folder."
+        )
+    own = folder / _FOLDER
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True)
+    package = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONUTF8": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+    command = [python, "-m", __name__, str(own), *arguments, "--out", str(folder), "--json"]
+    with (own / "out").open("wb") as out, (own / "err").open("wb") as err:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, **own_tree()
+        )
+    document = {"pid": process.pid, "started": started(process.pid)}
+    with written_whole(own / "process.json") as temporary:
+        temporary.write_text(json.dumps(document), encoding="utf-8")
+    # Waited for here, so that it is gone when it has ended; whoever else asks does not need it.
+    threading.Thread(target=process.wait, daemon=True, name="training").start()
+    return process.pid
+
+
+def training_state(folder: Path | str) -> TrainingState:
+    """Say where the training in a run folder is; takes milliseconds."""
+    folder = Path(folder)
+    config, line = _json(folder / "config.json"), _last_line(folder / "log.jsonl")
+    known: dict[str, Any] = {
+        "iteration": int(line.get("iteration", 0)),
+        "iterations": int(config.get("iterations", 0)) + int(config.get("encoder_iterations", 0)),
+        "seconds": float(line.get("seconds", 0.0)),
+    }
+    own = folder / _FOLDER
+    if not own.is_dir():  # begun by hand
+        if not config:
+            return TrainingState(state="none")
+        finished = (folder / "model.safetensors").is_file()
+        return TrainingState(state="finished" if finished else "stopped", **known)
+    if (pid := _running(own)) is not None:
+        return TrainingState(state="running", pid=pid, **known)
+    state, error = _outcome(own)
+    return TrainingState(state=state, error=error, **known)
+
+
+def stop_training(folder: Path | str, now: bool = False) -> None:
+    """Ask a training to end after the running iteration, with a checkpoint; with ``now``, end it at once.
+
+    Raises:
+        HaganError: none runs in this folder.
+    """
+    own = Path(folder) / _FOLDER
+    pid = _running(own)
+    if pid is None:
+        raise HaganError(f"No training runs in '{folder}'.")
+    (own / "stop").write_text("now" if now else "", encoding="utf-8")
+    if now:
+        kill_tree(pid)
+
+
+def _running(own: Path) -> int | None:
+    """Return the process of a training that runs; None also where its number now names another process."""
+    document = _json(own / "process.json")
+    pid, start = document.get("pid"), document.get("started")
+    if type(pid) is not int or start is None or started(pid) != start:
+        return None
+    return pid
+
+
+def _outcome(own: Path) -> tuple[State, str | None]:
+    """Return how a training that has ended did so, and the reason of a failure."""
+    said = _last_words(own / "err")
+    if (own / "exit").is_file():
+        if _text(own / "exit").strip() == "0":
+            return ("finished" if _json(own / "out").get("finished") else "stopped"), None
+        if said.startswith("Stopped"):
+            return "stopped", None
+        return "failed", said or "The training ended with an error and without a word."
+    if (own / "stop").is_file():
+        return "stopped", None
+    reason = "The training's process was ended from outside (memory ran out, or the machine was switched off)"
+    return "failed", f"{reason}; resume it from its last checkpoint."
+
+
+def _last_words(path: Path) -> str:
+    """Return the last message of ``hagan train`` among progress bars and warnings, or the last line."""
+    lines = [line.strip() for line in _text(path).replace("\r", "\n").split("\n") if line.strip()]
+    messages = [line.removeprefix("hagan train: ") for line in lines if line.startswith("hagan train: ")]
+    return (messages or lines or [""])[-1]
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """Return the last whole line of a log that may be written to at this moment."""
+    with suppress(OSError), path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _LOG_TAIL_BYTES))
+        for line in reversed(stream.read().splitlines()):
+            with suppress(ValueError):
+                document = json.loads(line)
+                if isinstance(document, dict):
+                    return document
+    return {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    with suppress(ValueError):
+        document = json.loads(_text(path))
+        if isinstance(document, dict):
+            return document
+    return {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def main(own: Path, arguments: Sequence[str]) -> int:
+    """Run ``hagan train`` here, look for the stop file, and leave the exit code."""
+    threading.Thread(target=_stop_when_asked, args=(own / "stop",), daemon=True, name="stop").start()
+    sys.argv = ["hagan", "train", *arguments]
+    code = 1
+    try:
+        runpy.run_module("HAGANCore", run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    finally:
+        with written_whole(own / "exit") as temporary:
+            temporary.write_text(str(code), encoding="utf-8")
+    return code
+
+
+def _stop_when_asked(path: Path) -> None:
+    """Turn the stop file into the signal that ``hagan train`` listens to: it works on every system."""
+    while not path.exists():
+        time.sleep(_STOP_POLL_SECONDS)
+    signal.raise_signal(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

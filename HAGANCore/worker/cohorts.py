@@ -1,0 +1,134 @@
+"""Cohorts and trainings that a GUI asks for."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HaganError
+from ..processes import available_cores
+from ..processtree import kill_tree
+from .job import Job, Stopped
+from .wire import volume_from_wire
+
+if TYPE_CHECKING:
+    from ..volumes.scans import Scan
+
+_POLL_SECONDS = 0.1
+
+
+class Cohorts:
+    """Handlers of ``preprocess``.
+
+    Args:
+        session: folder that arrays pass through; scans of a scene are laid there as files.
+    """
+
+    def __init__(self, session: Path) -> None:
+        self.session = session
+
+    def preprocess(self, job: Job) -> dict[str, Any]:
+        """Turn scans into a cohort."""
+        from ..volumes.build import build_cohort
+        from ..volumes.profiles import profile_named
+        from ..volumes.scans import find_scans
+
+        wanted = job.arguments
+        profile, out = profile_named(wanted["profile"]), Path(wanted["out"])
+        if (wanted["volumes"] is None) == (wanted["folder"] is None):
+            raise HaganError("Give 'volumes' or 'folder' to preprocess, one of them.")
+        job.progress(0.0, "looking for scans")
+        if wanted["folder"] is not None:
+            scans = find_scans(Path(wanted["folder"]), leave_out=out)
+        else:
+            scans = [self._scan(item) for item in wanted["volumes"]]
+        if not scans:
+            raise HaganError("There is nothing to preprocess; choose at least one volume.")
+        jobs = min(available_cores(), len(scans))
+        report = build_cohort(scans, out, profile, wanted["size"], jobs, job.progress)
+        ids = {str(scan.path): scan.id for scan in scans}
+        skipped = [{"id": ids[entry["file"]], "reason": entry["reason"]} for entry in report.failed]
+        return {
+            "cohort": str(out),
+            "count": len(report.ok),
+            "skipped": skipped,
+            "warnings": {ids[file]: lines for file, lines in report.warnings.items()},
+        }
+
+    def _scan(self, item: dict[str, Any]) -> Scan:
+        from ..volumes.io import write_volume
+        from ..volumes.scans import Scan
+
+        if "id" not in item or set(item) - {"id", "volume", "file"} or ("volume" in item) == ("file" in item):
+            raise HaganError(
+                f"Each of 'volumes' must have 'id', and 'volume' or 'file'; found {sorted(item)}."
+            )
+        id = str(item["id"])
+        if "file" in item:
+            return Scan(id, Path(str(item["file"])))
+        path = self.session / "scans" / f"{id}.mha"
+        return Scan(id, write_volume(volume_from_wire(item["volume"]), path))
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Start a training that outlives this process; the result comes once it trains."""
+    from ..training.config import TrainingConfig, preset_named
+    from ..training.process import start_training, training_state
+
+    wanted = job.arguments
+    folder, config = Path(wanted["folder"]), dict(wanted["config"])
+    preset = config.pop("preset", None)
+    arguments = [wanted["cohort"]]
+    if wanted["resume"]:
+        arguments.append("--resume")
+        base = TrainingConfig.of_run(folder)
+    else:
+        base = preset_named(preset or "default")
+    if preset is not None:
+        arguments += ["--preset", str(preset)]
+    base.changed(config)  # a wrong field is said now, not in some seconds
+    arguments += [f"--set={name}={json.dumps(value)}" for name, value in config.items()]
+    job.progress(0.0, "starting the training")
+    log = folder / "log.jsonl"
+    before = _signature(log)
+    pid = start_training(folder, arguments)
+    while _signature(log) == before:
+        state = training_state(folder)
+        if state.state == "failed":
+            raise HaganError(state.error or "")
+        if state.state != "running":
+            break
+        try:
+            job.check()
+        except Stopped:
+            kill_tree(pid)
+            raise
+        time.sleep(_POLL_SECONDS)
+    return {"pid": pid, "folder": str(folder)}
+
+
+def train_stop(job: Job) -> dict[str, Any]:
+    """Stop a training; returns its state, which may still be ``running`` for an iteration."""
+    from ..training.process import stop_training, training_state
+
+    stop_training(job.arguments["folder"], job.arguments["now"])
+    return asdict(training_state(job.arguments["folder"]))
+
+
+def train_state(job: Job) -> dict[str, Any]:
+    """Say where a training is."""
+    from ..training.process import training_state
+
+    return asdict(training_state(job.arguments["folder"]))
+
+
+def _signature(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a run opens its log."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
