@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable
@@ -20,17 +19,14 @@ from slicer.i18n import tr as _
 
 from HAGANCore.worker.protocol import Requests, ended_message, worker_command, worker_environment
 
+from .core import python_program
+
 Callback = Callable[..., None]
 
 CANCEL_MS = 900
 """A cancelled request whose worker is silent for so long is ended with its process."""
 SHUTDOWN_MS = 2000
 """How long a worker may take to leave before it is killed, when the module goes."""
-
-
-def python_program() -> str:
-    """Return the Python to run the worker with: Slicer's own, or the one that runs this outside Slicer."""
-    return shutil.which("PythonSlicer") or sys.executable
 
 
 class WorkerBridge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,3 +33,8 @@ def add_core_to_path() -> Path:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))  # before a HAGANCore of another version that pip may have installed
     return folder
+
+
+def python_program() -> str:
+    """Return the Python to run HAGANCore with: Slicer's own, or outside Slicer the one that runs this."""
+    return shutil.which("PythonSlicer") or sys.executable

@@ -1,8 +1,8 @@
 """Install what the engine needs, when the user asks for it, and say before what it is and how large.
 
-Nothing here runs at import or in a constructor of the module. torch comes through the PyTorch extension, which
-chooses the build for this computer; the rest through Slicer's own package installation. Neither is imported
-into Slicer by this module: the worker, a process of its own, uses them.
+Nothing here runs at import or in a constructor of the module. torch comes through the PyTorch extension,
+which chooses the build for this computer; the rest through Slicer's own package installation. Neither is
+imported into Slicer by this module: the worker, a process of its own, uses them.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Installer:
                 False,
                 _(
                     "PyTorch is installed through Slicer's PyTorch extension, which is missing. Open the "
-                    "Extensions Manager (View menu), install 'PyTorch', restart Slicer and click Install again."
+                    "Extensions Manager (View menu), install 'PyTorch', restart Slicer, click Install again."
                 ),
             )
         question = _(

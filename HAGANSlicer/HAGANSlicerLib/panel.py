@@ -96,6 +96,9 @@ class Panel:
     def enter(self) -> None:
         """The user opens the module."""
 
+    def shown(self) -> None:
+        """The panel's tab comes to the front, or the module is opened while it is there."""
+
     def exit(self) -> None:
         """The user opens another module."""
 

@@ -34,6 +34,7 @@ class ModuleWindow:
             panel = getattr(module, class_name)(self.context)
             self.panels[name] = panel
             self.header.ui.panels.addTab(panel.widget, panel.title)
+        self.header.ui.panels.connect("currentChanged(int)", self._tab_changed)
 
     @property
     def all_panels(self) -> list[Panel]:
@@ -50,6 +51,7 @@ class ModuleWindow:
         """The user opens the module."""
         for panel in self.all_panels:
             panel.enter()
+        self._tab_changed(self.header.ui.panels.currentIndex)
 
     def exit(self) -> None:
         """The user opens another module; jobs go on."""
@@ -93,6 +95,9 @@ class ModuleWindow:
         panel = self.panels["models"]
         self.header.ui.panels.setCurrentWidget(panel.widget)
         panel.import_model()
+
+    def _tab_changed(self, index: int) -> None:
+        list(self.panels.values())[index].shown()
 
     def _model_changed(self, model: dict[str, Any] | None) -> None:
         self.context.model = model

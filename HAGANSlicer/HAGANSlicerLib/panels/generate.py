@@ -10,7 +10,8 @@ from slicer.i18n import tr as _
 
 from ..panel import ICON_FOLDER, Context, Job, Panel
 from ..parameters import LARGEST_SEED
-from ..scene import results
+from ..scene import display, results
+from ..showing import measured_text, show_result
 
 SMALLEST_PREVIEW = 64
 """Edge in voxels from which on the low-resolution volume shows enough to be worth a look."""
@@ -25,7 +26,8 @@ class GeneratePanel(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._seed_used: int | None = None
-        self._batch: results.Batch | None = None
+        self._table: Any = None
+        self._modality = "CT"
         self.job = Job(context, self.ui.jobRow, self._running_changed)
         self.jobs.append(self.job)
         self.ui.diceButton.setIcon(qt.QIcon(str(ICON_FOLDER / "Dice.svg")))
@@ -60,7 +62,6 @@ class GeneratePanel(Panel):
     def scene_closing(self) -> None:
         """Forget what was made."""
         super().scene_closing()
-        self._batch = None
         self._seed_used = None
         self._say("")
 
@@ -78,7 +79,8 @@ class GeneratePanel(Panel):
             self.draw_seed()
         self._seed_used = chosen.seed
         preview = chosen.preview and self.ui.previewCheckBox.enabled
-        self._batch = results.Batch(self.context.scene, model)
+        self._table = None
+        self._modality = model["modality"]
         self._say("")
         self.context.status("")
         self.job.start(
@@ -96,11 +98,20 @@ class GeneratePanel(Panel):
         )
 
     def _made(self, part: dict[str, Any]) -> None:
-        made = self._batch.add_generated(part)
+        scene, first = self.context.scene, part["index"] == 0
+        if first:
+            scene.SaveStateForUndo()
+        made = results.add_generated(scene, part, table=self._table)
+        self._table = made.table
+        if first:
+            show_result(scene, made, self._modality)
+        elif made.segmentation is not None:
+            display.show_segmentation(made.segmentation, visible=False)  # all lie in the same place
         self.context.node_made(made.latent)
-        for note in part["notes"]:
-            self.context.status(note)
-        self._say(made.text)
+        lines = [made.volume.GetName(), *part["notes"]]
+        if part["labels"]:
+            lines.insert(1, measured_text(part["labels"]["measurements"]))
+        self._say("\n".join(lines))
 
     def _finished(self, result: dict[str, Any]) -> None:
         count, seconds = result["count"], result["seconds"]

@@ -8,16 +8,18 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
-from HAGANCore.models.registry import own_models, read_registry
+from HAGANCore.models.registry import own_models, read_registry, resolve_model
+from HAGANCore.worker.protocol import PROTOCOL
 
-from ..panel import Context, Job, Panel
+from ..installer import Installer
+from ..panel import Context, Panel
 
 IMPORT = "import…"
 """Stands for the last entry of the model selector; no model can have this name."""
 
 
 class HeaderPanel(Panel):
-    """Chooses the model for all panels and shows messages.
+    """Chooses the model for all panels, installs what is missing, and shows messages.
 
     Args:
         context: shared by all panels.
@@ -34,27 +36,35 @@ class HeaderPanel(Panel):
         on_import: Callable[[], None],
     ) -> None:
         super().__init__(context)
+        self.installer = Installer()
         self._on_model = on_model
         self._on_import = on_import
         self._chosen = ""
-        self._request: int | None = None
-        self._installation = Job(context, self.ui.jobRow)
-        self.jobs = []
+        self._loading: object | None = None
+        self._missing: list[str] = []
         self.ui.modelSelector.connect("activated(int)", self._activated)
+        self.ui.installButton.connect("clicked()", self.install)
         self._fill_models()
         self.show_message("")
-        self.ui.installRow.setVisible(False)
+        self.look_for_missing()
 
     def parameters_changed(self, parameters: Any) -> None:
-        """Select the model that the scene names."""
+        """Use the model that the scene names."""
         super().parameters_changed(parameters)
         if parameters is not None and parameters.modelName != self._chosen:
             self._choose(parameters.modelName)
 
+    def enter(self) -> None:
+        """Notice what was installed or removed in the meantime."""
+        before = self._missing
+        self.look_for_missing()
+        if before and not self._missing:
+            self._load()
+
     def show_message(self, text: str, error: bool = False) -> None:
-        """Show what happened; an error in red and with a sign, so that it does not depend on the colour."""
+        """Show what happened; an error with a sign too, so that it does not depend on seeing colours."""
         self.ui.messageLabel.setText(f"⚠ {text}" if error else text)
-        self.ui.messageLabel.setStyleSheet("color: #b00020;" if error else "")
+        self.ui.messageLabel.setStyleSheet("QLabel { color: #b00020; }" if error else "")
         self.ui.messageLabel.setVisible(bool(text))
 
     def models_changed(self, select: str | None = None) -> None:
@@ -63,15 +73,35 @@ class HeaderPanel(Panel):
         if select:
             self._choose(select)
 
+    def look_for_missing(self) -> None:
+        """Show the Install row while something is missing, and only then."""
+        self._missing = self.installer.missing()
+        self.ui.installRow.setVisible(bool(self._missing))
+        if self._missing:
+            what = self.installer.summary(self._missing)
+            self.ui.installLabel.setText(_("Not installed yet: {what}.").format(what=what))
+
+    def install(self) -> None:
+        """Install what is missing, after asking."""
+        self.ui.installButton.setEnabled(False)
+        outcome = self.installer.install()
+        self.ui.installButton.setEnabled(True)
+        if outcome.done:
+            self.context.status(outcome.message)
+        else:
+            self.context.show_error(outcome.message)
+        self.look_for_missing()
+        if not self._missing:
+            self.context.worker.restart()
+            self._load()
+
     def _fill_models(self) -> None:
         selector = self.ui.modelSelector
         selector.blockSignals(True)
         selector.clear()
         try:
             for entry in read_registry():
-                text = (
-                    entry.title if entry.available else _("{title} (not here yet)").format(title=entry.title)
-                )
+                text = entry.title if entry.available else _("{title} (to obtain)").format(title=entry.title)
                 selector.addItem(text, entry.name)
             for name in own_models():
                 selector.addItem(name, name)
@@ -79,41 +109,106 @@ class HeaderPanel(Panel):
             self.context.show_error(str(error))
         selector.insertSeparator(selector.count)
         selector.addItem(_("Import…"), IMPORT)
-        selector.setCurrentIndex(selector.findData(self._chosen))
+        self._select(self._chosen)
         selector.blockSignals(False)
+
+    def _select(self, name: str) -> None:
+        """Show a model in the selector; one that was removed, or given by its path, gets an entry."""
+        selector = self.ui.modelSelector
+        if name and selector.findData(name) < 0:
+            selector.insertItem(0, name, name)
+        selector.setCurrentIndex(selector.findData(name))
 
     def _activated(self, index: int) -> None:
         name = self.ui.modelSelector.itemData(index)
         if name == IMPORT:
-            self.ui.modelSelector.setCurrentIndex(self.ui.modelSelector.findData(self._chosen))
+            self._select(self._chosen)
             self._on_import()
-        elif name != self._chosen:
+        elif name:
             self._choose(name)
 
     def _choose(self, name: str) -> None:
         self._chosen = name
-        self.ui.modelSelector.setCurrentIndex(self.ui.modelSelector.findData(name))
+        self._select(name)
         if self.context.parameters is not None and self.context.parameters.modelName != name:
             self.context.parameters.modelName = name
         self._load()
 
     def _load(self) -> None:
+        """Let the worker read the chosen model; panels get it when it is ready."""
         self._on_model(None)
-        self.ui.planLabel.setText(_("reading the model…"))
-        name = self._chosen
-        self._request = self.context.worker.request(
-            "load_model",
-            model=name,
-            on_result=lambda model: self._loaded(name, model),
-            on_error=lambda kind, message: self._not_loaded(name, kind, message),
+        self._loading = loading = object()
+        try:
+            resolve_model(self._chosen)
+        except HaganError as error:
+            self._not_loaded("input", str(error))
+            return
+        if self._missing:
+            self._say_plan(_("Nothing can be computed before the installation."))
+            return
+        self._say_plan(_("starting…"))
+        self.context.worker.request(
+            "hello",
+            on_result=lambda facts: self._greeted(facts) if loading is self._loading else None,
+            on_error=lambda kind, message: (
+                self._not_loaded(kind, message) if loading is self._loading else None
+            ),
         )
 
-    def _loaded(self, name: str, model: dict[str, Any]) -> None:
-        if name == self._chosen:
-            self.ui.planLabel.setText(model["plan"])
-            self._on_model(model)
+    def _greeted(self, facts: dict[str, Any]) -> None:
+        if facts["protocol"] != PROTOCOL:
+            self._not_loaded(
+                "internal",
+                _(
+                    "The worker speaks protocol {found}, the module {needed}; restart Slicer, and if that "
+                    "does not help install the extension again."
+                ).format(found=facts["protocol"], needed=PROTOCOL),
+            )
+            return
+        self._say_plan(_("reading the model…"))
+        loading = self._loading
+        self.context.worker.request(
+            "load_model",
+            model=self._chosen,
+            on_result=lambda model: self._loaded(facts, model) if loading is self._loading else None,
+            on_error=lambda kind, message: (
+                self._not_loaded(kind, message) if loading is self._loading else None
+            ),
+        )
 
-    def _not_loaded(self, name: str, kind: str, message: str) -> None:
-        if name == self._chosen and kind != "cancelled":
-            self.ui.planLabel.setText(_("This model cannot be used yet."))
+    def _loaded(self, facts: dict[str, Any], model: dict[str, Any]) -> None:
+        device = facts["device_name"]
+        if model["device"] == "cpu":
+            cores = facts["cores"]
+            device = _("CPU, 1 core") if cores == 1 else _("CPU, {cores} cores").format(cores=cores)
+        seconds = duration(model["seconds_per_volume"])
+        self._say_plan(
+            _("{device}: about {seconds} per volume of {size}³").format(
+                device=device, seconds=seconds, size=model["size"]
+            ),
+            model["plan"],
+        )
+        self._on_model(model)
+
+    def _not_loaded(self, kind: str, message: str) -> None:
+        if kind != "cancelled":
+            self._say_plan(_("nothing yet: this model cannot be used"))
             self.context.show_error(message)
+
+    def _say_plan(self, text: str, more: str = "") -> None:
+        self.ui.planLabel.setText(text)
+        about = _("The device that computes, and about how long one volume takes on it")
+        self.ui.planLabel.toolTip = f"{about}: {more}" if more else about
+
+
+def duration(seconds: float) -> str:
+    """Return an estimated time with one or two digits.
+
+    >>> duration(0.0312), duration(2.6), duration(45), duration(400)
+    ('0.03 s', '3 s', '45 s', '7 min')
+    """
+    if seconds >= 90:
+        return f"{seconds / 60:.0f} min"
+    if seconds >= 1:
+        return f"{seconds:.0f} s"
+    return f"{max(seconds, 0.01):.1g} s"

@@ -1,0 +1,203 @@
+"""Encode: a scan becomes a latent, and the latent's volume lies exactly over the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from HAGANCore.errors import HaganError
+from HAGANCore.worker.protocol import release
+
+from ..panel import Context, Job, Panel
+from ..scene import display, provenance, results
+from ..sent import SentVolume
+from ..showing import error_text, show_result
+
+
+class EncodePanel(Panel):
+    """Checks a scan, encodes it, and compares it with its reconstruction."""
+
+    ui_name = "EncodePanel.ui"
+    title = _("Encode")
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._sent = SentVolume()
+        self._asked: object | None = None
+        self._refused = False
+        self._made: results.Nodes | None = None
+        self._scan: Any = None
+        self.job = Job(context, self.ui.jobRow, self._running_changed)
+        self.jobs.append(self.job)
+        self.ui.overlaySelector.addItem(_("reconstruction"), "reconstruction")
+        self.ui.overlaySelector.addItem(_("difference"), "difference")
+        self.ui.encodeButton.connect("clicked()", self.encode)
+        self.ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self.check())
+        self.ui.forceCheckBox.connect("toggled(bool)", self._update)
+        self.ui.classSelector.connect("currentIndexChanged(int)", self._class_selected)
+        self.ui.overlaySelector.connect("currentIndexChanged(int)", self._compare)
+        self.ui.blendSlider.connect("valueChanged(double)", self._compare)
+        self._show_result(None)
+        self.model_changed(None)
+
+    def model_changed(self, model: dict[str, Any] | None) -> None:
+        """Offer the model's classes, and check the scan for this model."""
+        self._fill_classes()
+        conditional = bool(model and model["classes"])
+        self.ui.classLabel.setVisible(conditional)
+        self.ui.classSelector.setVisible(conditional)
+        self.ui.segmentCheckBox.setEnabled(model is not None and model["modality"] == "CT")
+        self.check()
+
+    def parameters_changed(self, parameters: Any) -> None:
+        """Show the choices of another scene."""
+        super().parameters_changed(parameters)
+        self._fill_classes()
+        self.check()
+
+    def shown(self) -> None:
+        """Choose the first scan that is no synthetic volume, where none is chosen yet."""
+        parameters = self.context.parameters
+        if parameters is not None and parameters.encodeInput is None:
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", self.context.scene):
+                if not node.GetHideFromEditors() and not provenance.is_synthetic(node):
+                    parameters.encodeInput = node
+                    break
+        self.check()
+
+    def scene_closing(self) -> None:
+        """Forget the scan and what was made of it."""
+        super().scene_closing()
+        self._show_result(None)
+        self._sent.forget()
+
+    def cleanup(self) -> None:
+        """Stop what runs."""
+        super().cleanup()
+        self._sent.forget()
+
+    def check(self) -> None:
+        """Ask the worker whether the scan fits the model, before any work; shown above the choices."""
+        node, model = self.ui.inputSelector.currentNode(), self.context.model
+        self._refused, self._asked = False, None
+        if model is None:
+            self._say_check(_("waiting for a model"))
+        elif not model["has_encoder"]:
+            self._say_check(_("This model has no encoder: it can generate, not encode."))
+        elif node is None:
+            self._say_check(_("Select a scan above; load one first where the list is empty."))
+        elif self.ui.encodeButton.isVisible() and (wire := self._send(node)) is not None:
+            self._say_check(_("looking at the scan…"))
+            self._asked = asked = object()
+            self.context.worker.request(
+                "check",
+                on_result=lambda found: self._found(found) if asked is self._asked else None,
+                on_error=lambda kind, message: self._say_check(message) if asked is self._asked else None,
+                model=model["path"],
+                volume=wire,
+            )
+        self._update()
+
+    def encode(self) -> None:
+        """Encode the scan with the choices of the panel."""
+        node, model = self.ui.inputSelector.currentNode(), self.context.model
+        parameters = self.context.parameters
+        if self.job.running or node is None or model is None or parameters is None:
+            return
+        wire = self._send(node)
+        if wire is None:
+            return
+        chosen = parameters.encode
+        scan_id = node.GetID()
+        self._show_result(None)
+        self.context.status("")
+        self.job.start(
+            "encode",
+            _("Encoding"),
+            on_result=lambda result: self._finished(scan_id, model, result),
+            model=model["path"],
+            volume=wire,
+            refine=chosen.refineSteps,
+            force=chosen.force,
+            segment=chosen.segment and self.ui.segmentCheckBox.enabled,
+            **{"class": chosen.className or None},
+        )
+
+    def _send(self, node: Any) -> dict[str, Any] | None:
+        try:
+            return self._sent.of(self.context.worker.session, node)
+        except (HaganError, OSError) as error:
+            self._say_check(str(error))
+            self.context.show_error(str(error))
+            return None
+
+    def _found(self, found: dict[str, Any]) -> None:
+        lines = [f"✗ {text}" for text in found["problems"]] + [f"⚠ {text}" for text in found["warnings"]]
+        self._refused = bool(found["problems"])
+        self._say_check("\n".join(lines) or _("✓ The scan is what the model needs."))
+        self._update()
+
+    def _finished(self, scan_id: str, model: dict[str, Any], result: dict[str, Any]) -> None:
+        scene = self.context.scene
+        scan = scene.GetNodeByID(scan_id)
+        if scan is None:
+            release(result["reconstruction"], result["labels"], result["scan_labels"])
+            self.context.show_error(_("The scan was deleted while it was encoded; the result is dropped."))
+            return
+        scene.SaveStateForUndo()
+        made = results.add_encoded(scene, result, scan)
+        show_result(scene, made, model["modality"])
+        self._scan = scan
+        self.context.node_made(made.latent)
+        self._show_result(made, [error_text(result["errors"]), *result["warnings"], *result["notes"]])
+        self.context.status(_("{scan} is encoded.").format(scan=scan.GetName()))
+        self._compare()
+
+    def _show_result(self, made: results.Nodes | None, lines: Sequence[str] = ()) -> None:
+        self._made = made
+        self.ui.compareRow.setVisible(made is not None)
+        self.ui.resultLabel.setVisible(made is not None)
+        self.ui.resultLabel.setText("\n".join(filter(None, lines)))
+
+    def _compare(self, *_changed: Any) -> None:
+        if self._made is None:
+            return
+        scene = self.context.scene
+        nodes = {"reconstruction": self._made.volume, "difference": self._made.difference}
+        overlay = nodes[self.ui.overlaySelector.currentData]
+        if scene.IsNodePresent(self._scan) and scene.IsNodePresent(overlay):
+            display.compare(scene, self._scan, overlay, self.ui.blendSlider.value)
+        else:
+            self._show_result(None)
+
+    def _fill_classes(self) -> None:
+        selector, parameters, model = self.ui.classSelector, self.context.parameters, self.context.model
+        selector.blockSignals(True)
+        selector.clear()
+        selector.addItem(_("the one that shows the scan best"), "")
+        for name in model["classes"] if model else []:
+            selector.addItem(name, name)
+        chosen = parameters.encode.className if parameters is not None else ""
+        selector.setCurrentIndex(max(0, selector.findData(chosen)))
+        selector.blockSignals(False)
+
+    def _class_selected(self, index: int) -> None:
+        if self.context.parameters is not None:
+            self.context.parameters.encode.className = self.ui.classSelector.itemData(index)
+
+    def _update(self, *_changed: Any) -> None:
+        model = self.context.model
+        scan = self.ui.inputSelector.currentNode()
+        usable = model is not None and model["has_encoder"] and scan is not None
+        allowed = not self._refused or self.ui.forceCheckBox.checked
+        self.ui.encodeButton.setEnabled(usable and allowed and not self.job.running)
+        self.ui.forceCheckBox.setEnabled(self._refused)
+
+    def _running_changed(self, running: bool) -> None:
+        self._update()
+
+    def _say_check(self, text: str) -> None:
+        self.ui.checkLabel.setText(text)

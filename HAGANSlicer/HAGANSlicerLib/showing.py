@@ -1,0 +1,64 @@
+"""Which result the views show: the newest one, alone, as results of one model all lie in the same place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from .scene import display, provenance
+from .scene.results import Nodes
+
+
+def show_result(scene: Any, nodes: Nodes, modality: str) -> None:
+    """Show a volume in the slice views and its segments, or else its volume rendering, in 3D.
+
+    Volume rendering with the modality's preset is prepared in any case; over surfaces it would hide them.
+    """
+    hide_results(scene)
+    display.show_volume(scene, nodes.volume)
+    display.volume_rendering(scene, nodes.volume, modality, visible=nodes.segmentation is None)
+    if nodes.segmentation is not None:
+        display.show_segmentation(nodes.segmentation)
+    if nodes.table is not None:
+        display.show_table(nodes.table)
+
+
+def hide_results(scene: Any) -> None:
+    """Hide the segments and volume renderings of all results, which stay in the scene."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene):
+        if provenance.role_of(node) and node.GetDisplayNode() is not None:
+            display.show_segmentation(node, visible=False)
+    for node in slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode", scene):
+        volume = node.GetDisplayableNode()
+        if volume is not None and provenance.role_of(volume):
+            node.SetVisibility(False)
+
+
+def measured_text(measurements: Mapping[str, float]) -> str:
+    """Return measured volumes as a line for a person."""
+    titles = (
+        ("right_lung_ml", _("right lung")),
+        ("left_lung_ml", _("left lung")),
+        ("bones_ml", _("bone")),
+    )
+    parts = [f"{title} {measurements[key]:,.0f} mL" for key, title in titles if key in measurements]
+    thorax = measurements.get("thorax_ml")
+    if thorax and "lungs_ml" in measurements:
+        share = 100 * measurements["lungs_ml"] / thorax
+        parts.append(_("lungs {percent} % of the thorax").format(percent=f"{share:.0f}"))
+    return ", ".join(parts)
+
+
+def error_text(errors: Mapping[str, Any]) -> str:
+    """Return the errors of a reconstruction as a line for a person."""
+    parts = []
+    if errors.get("mae_hu") is not None:
+        parts.append(_("mean absolute error {value} HU").format(value=f"{errors['mae_hu']:.0f}"))
+    elif errors.get("mae") is not None:
+        parts.append(_("mean absolute error {value}").format(value=f"{errors['mae']:.3g}"))
+    if errors.get("ssim") is not None:
+        parts.append(_("structural similarity {value}").format(value=f"{errors['ssim']:.2f}"))
+    return ", ".join(parts)
