@@ -1,0 +1,78 @@
+"""From the worker's geometry (LPS) to MRML's matrices (RAS) and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import vtk
+
+from HAGANCore.errors import HaganError
+
+Matrix = npt.NDArray[np.float64]
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_SHEAR = 1e-3
+"""Largest cosine between two axes of a grid that still counts as rounding."""
+
+
+def ijk_to_ras(geometry: Mapping[str, Any]) -> Matrix:
+    """Return the 4 × 4 matrix from voxel index (i, j, k, 1) to RAS mm.
+
+    Args:
+        geometry: ``spacing``, ``origin`` (x, y, z), ``direction`` (9 numbers, row-major, columns are the
+            i, j and k axes), world LPS in mm: ITK's convention.
+
+    Raises:
+        HaganError: a value is missing, or is no place for a volume.
+    """
+    try:
+        spacing, origin, direction = (
+            np.asarray(geometry[key], float).reshape(shape)
+            for key, shape in (("spacing", 3), ("origin", 3), ("direction", (3, 3)))
+        )
+    except (KeyError, TypeError, ValueError):
+        raise HaganError(f"A volume's geometry is incomplete or damaged: {dict(geometry)!r}.") from None
+    matrix = np.eye(4)
+    matrix[:3, :3] = direction * spacing
+    matrix[:3, 3] = origin
+    if not np.isfinite(matrix).all() or min(spacing) <= 0 or abs(np.linalg.det(direction)) < _SHEAR:
+        raise HaganError(f"A volume's geometry is damaged: {dict(geometry)!r}.")
+    return _LPS_TO_RAS @ matrix
+
+
+def geometry_of(matrix: Matrix) -> dict[str, list[float]]:
+    """Return the geometry whose :func:`ijk_to_ras` is ``matrix``.
+
+    Raises:
+        HaganError: the axes are not at right angles, which a geometry cannot say.
+    """
+    lps = _LPS_TO_RAS @ matrix
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    if not np.isfinite(lps).all() or min(spacing) <= 0:
+        raise HaganError("The volume's voxels have no size; check its spacing in the Volumes module.")
+    direction = lps[:3, :3] / spacing
+    skew = np.abs(direction.T @ direction - np.eye(3)).max()
+    if skew > _SHEAR:
+        raise HaganError(
+            f"The volume's axes are not at right angles (cosine {skew:.3f}): its transform shears it. "
+            "Harden the transform and resample the volume first."
+        )
+    return {
+        "spacing": spacing.tolist(),
+        "origin": lps[:3, 3].tolist(),
+        "direction": direction.ravel().tolist(),
+    }
+
+
+def vtk_matrix(matrix: Matrix) -> vtk.vtkMatrix4x4:
+    """Return a 4 × 4 array as VTK's matrix."""
+    result = vtk.vtkMatrix4x4()
+    result.DeepCopy(np.ascontiguousarray(matrix, float).ravel())
+    return result
+
+
+def matrix_array(matrix: vtk.vtkMatrix4x4) -> Matrix:
+    """Return VTK's matrix as a 4 × 4 array."""
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])

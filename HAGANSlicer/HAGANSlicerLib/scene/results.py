@@ -1,0 +1,173 @@
+"""What the worker replies, as nodes of the scene: used by the panels and by scripts alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from HAGANCore.worker.wire import open_array, release
+
+from . import hierarchy, latents, provenance, segments, tables, volumes
+
+FOLDER = "HAGANSlicer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nodes:
+    """The nodes of one result; None for what it has not got."""
+
+    volume: Any
+    """The synthetic volume."""
+    latent: Any = None
+    segmentation: Any = None
+    table: Any = None
+    """Volumes in mL and percent."""
+    difference: Any = None
+    errors: Any = None
+    scan_segmentation: Any = None
+
+    def all(self) -> list[Any]:
+        """Return the nodes that there are."""
+        nodes = (getattr(self, field.name) for field in fields(self))
+        return [node for node in nodes if node is not None]
+
+
+def add_generated(
+    scene: Any, part: Mapping[str, Any], folder_item: int | None = None, table: Any = None
+) -> Nodes:
+    """Add one volume of a ``generate`` request: the volume, its latent, its segments, its row in a table.
+
+    Args:
+        scene: the vtkMRMLScene.
+        part: the message; the files of its arrays are removed.
+        folder_item: of the subject hierarchy; None is the folder of all results.
+        table: of an earlier part, to add a row to; None adds a table where there are measurements.
+    """
+    wire = part["volume"]
+    name = f"{wire['provenance'].get('model', 'model')} seed {part['seed']}"
+    volume = _add_volume(scene, wire, name)
+    latent = latents.add_latent(scene, part["latent"], f"{name} latent", volume)
+    labels = part.get("labels")
+    segmentation = _add_labels(scene, volume, labels, f"{name} segments", wire["provenance"])
+    if labels:
+        table = _add_measurements(scene, table, "Generated volumes", volume.GetName(), labels)
+    nodes = Nodes(volume=volume, latent=latent, segmentation=segmentation, table=table)
+    return _filed(scene, nodes, folder_item)
+
+
+def add_encoded(
+    scene: Any, result: Mapping[str, Any], scan_node: Any, folder_item: int | None = None
+) -> Nodes:
+    """Add the result of an ``encode`` request: reconstruction, difference, latent, segments and tables.
+
+    Args:
+        scene: the vtkMRMLScene.
+        result: the message; the files of its arrays are removed.
+        scan_node: the scan that was encoded.
+        folder_item: of the subject hierarchy; None is the folder of all results.
+    """
+    scan = scan_node.GetName()
+    wire = result["reconstruction"]
+    facts = {**wire["provenance"], "scan": scan}
+    volume = _add_volume(scene, {**wire, "provenance": facts}, f"{scan} reconstruction")
+    latent = latents.add_latent(scene, result["latent"], f"{scan} latent", volume)
+    difference = volumes.difference_volume(scene, scan_node, volume, f"{scan} difference")
+    provenance.mark(difference, facts, role="difference")
+    errors = tables.error_table(scene, f"{scan} errors", result["errors"])
+    provenance.mark(errors, facts, role="errors")
+    segmentation = _add_labels(scene, volume, result.get("labels"), f"{scan} reconstruction segments", facts)
+    scan_segmentation = _add_labels(
+        scene, scan_node, result.get("scan_labels"), f"{scan} segments", {"scan": scan}, synthetic=False
+    )
+    table = None
+    for node, key in ((scan_node, "scan_labels"), (volume, "labels")):
+        if result.get(key):
+            table = _add_measurements(scene, table, f"{scan} volumes", node.GetName(), result[key])
+    nodes = Nodes(
+        volume=volume,
+        latent=latent,
+        segmentation=segmentation,
+        table=table,
+        difference=difference,
+        errors=errors,
+        scan_segmentation=scan_segmentation,
+    )
+    return _filed(scene, nodes, folder_item)
+
+
+def show_step(
+    scene: Any,
+    result: Mapping[str, Any],
+    name: str,
+    nodes: Nodes | None = None,
+    folder_item: int | None = None,
+    surfaces: bool = True,
+) -> Nodes:
+    """Show the result of a ``step`` request: in new nodes, or quickly in those of the step before.
+
+    Args:
+        scene: the vtkMRMLScene.
+        result: the message; the files of its arrays are removed.
+        name: of new nodes.
+        nodes: of an earlier step, to update in place; None adds new ones.
+        folder_item: of the subject hierarchy, for new nodes; None is the folder of all results.
+        surfaces: whether the closed surfaces follow too.
+    """
+    wire, labels = result["volume"], result.get("labels")
+    if nodes is None:
+        volume = _add_volume(scene, wire, name)
+        latent = latents.add_latent(scene, result["latent"], f"{name} latent", volume)
+        segmentation = _add_labels(scene, volume, labels, f"{name} segments", wire["provenance"], surfaces)
+        return _filed(scene, Nodes(volume=volume, latent=latent, segmentation=segmentation), folder_item)
+    volumes.update_volume(nodes.volume, open_array(wire), wire["geometry"])
+    provenance.mark(nodes.volume, wire["provenance"], role="volume")
+    latents.update_latent(nodes.latent, result["latent"])
+    if labels and nodes.segmentation is not None:
+        segments.show_labels(
+            scene, nodes.volume, open_array(labels), labels["geometry"], "", nodes.segmentation, surfaces
+        )
+        provenance.mark(nodes.segmentation, wire["provenance"], role="segmentation")
+    release(wire, labels)
+    return nodes
+
+
+def _add_volume(scene: Any, wire: Mapping[str, Any], name: str) -> Any:
+    node = volumes.add_volume(scene, open_array(wire), wire["geometry"], name, wire.get("modality", "CT"))
+    provenance.mark(node, wire.get("provenance", {}), role="volume")
+    release(wire)
+    return node
+
+
+def _add_labels(
+    scene: Any,
+    volume_node: Any,
+    labels: Mapping[str, Any] | None,
+    name: str,
+    facts: Mapping[str, Any],
+    surfaces: bool = True,
+    synthetic: bool = True,
+) -> Any:
+    if not labels:
+        return None
+    node = segments.show_labels(
+        scene, volume_node, open_array(labels), labels["geometry"], name, surfaces=surfaces
+    )
+    provenance.mark(node, facts, role="segmentation", synthetic=synthetic)
+    release(labels)
+    return node
+
+
+def _add_measurements(scene: Any, table: Any, name: str, title: str, labels: Mapping[str, Any]) -> Any:
+    if table is None:
+        table = tables.measurements_table(scene, name, [(title, labels["measurements"])])
+        provenance.mark(table, {}, role="measurements")
+    else:
+        tables.add_row(table, title, labels["measurements"])
+    return table
+
+
+def _filed(scene: Any, nodes: Nodes, folder_item: int | None) -> Nodes:
+    item = hierarchy.folder(scene, FOLDER) if folder_item is None else folder_item
+    hierarchy.put(scene, item, *nodes.all())
+    return nodes

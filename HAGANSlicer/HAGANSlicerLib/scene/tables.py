@@ -1,0 +1,127 @@
+"""Tables: volumes in mL and percent, and errors of a reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import vtk
+
+MEASURED = (
+    ("right_lung_ml", "Right lung", "mL"),
+    ("left_lung_ml", "Left lung", "mL"),
+    ("lungs_ml", "Lungs", "mL"),
+    ("bones_ml", "Bone", "mL"),
+    ("thorax_ml", "Thorax", "mL"),
+    ("lungs_percent", "Lungs of thorax", "%"),
+    ("bones_percent", "Bone of thorax", "%"),
+)
+"""Key of a measurement, its title, its unit."""
+ERRORS = (
+    ("mae_hu", "Mean absolute error", "HU"),
+    ("mae", "Mean absolute error", ""),
+    ("psnr_db", "Peak signal-to-noise ratio", "dB"),
+    ("ssim", "Structural similarity (3D)", ""),
+)
+Column = tuple[str, str, Sequence[str] | npt.NDArray[np.float64]]
+"""Title, unit, and values: a list of texts or an array of numbers."""
+TISSUES = {"air": "air", "lung": "lung", "soft_tissue": "soft tissue", "bone": "bone"}
+
+
+def measurements_table(
+    scene: Any, name: str, rows: Sequence[tuple[str, Mapping[str, float]]], node: Any = None
+) -> Any:
+    """Fill a table with one row per volume: mL of lungs and bones, and percent of the thorax.
+
+    Args:
+        scene: the vtkMRMLScene.
+        name: of a new node.
+        rows: name of a volume and its ``measurements``; percent are worked out where they are missing.
+        node: a table to fill again; None adds one.
+
+    Returns:
+        The vtkMRMLTableNode.
+    """
+    measured = [with_percent(values) for _, values in rows]
+    columns: list[Column] = [("Volume", "", [title for title, _ in rows])]
+    for key, title, unit in MEASURED:
+        numbers = np.array([values.get(key, np.nan) for values in measured], float)
+        columns.append((f"{title} ({unit})", unit, numbers))
+    return fill_table(scene, name, columns, node)
+
+
+def add_row(node: Any, title: str, measurements: Mapping[str, float]) -> None:
+    """Add one volume to a table of :func:`measurements_table`."""
+    values = with_percent(measurements)
+    row = node.AddEmptyRow()
+    table = node.GetTable()
+    table.SetValue(row, 0, vtk.vtkVariant(title))
+    for column, (key, _, _) in enumerate(MEASURED, start=1):
+        table.SetValue(row, column, vtk.vtkVariant(float(values.get(key, "nan"))))
+    table.Modified()
+    node.Modified()
+
+
+def error_table(scene: Any, name: str, errors: Mapping[str, Any], node: Any = None) -> Any:
+    """Fill a table with the errors of a reconstruction, one measure per row.
+
+    Args:
+        scene: the vtkMRMLScene.
+        name: of a new node.
+        errors: ``errors`` of an encode result.
+        node: a table to fill again; None adds one.
+    """
+    rows = [(title, float(errors[key]), unit) for key, title, unit in ERRORS if errors.get(key) is not None]
+    for key, unit in (("tissue_mae_hu", "HU"), ("tissue_mae", "")):
+        for tissue, value in errors.get(key, {}).items():
+            rows.append((f"Mean absolute error in {TISSUES.get(tissue, tissue)}", float(value), unit))
+    columns: list[Column] = [
+        ("Measure", "", [row[0] for row in rows]),
+        ("Value", "", np.array([row[1] for row in rows], float)),
+        ("Unit", "", [row[2] for row in rows]),
+    ]
+    return fill_table(scene, name, columns, node)
+
+
+def fill_table(scene: Any, name: str, columns: Sequence[Column], node: Any = None) -> Any:
+    """Fill a table node with columns: title, unit, values.
+
+    Returns:
+        ``node``, or a new vtkMRMLTableNode.
+    """
+    if node is None:
+        node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    modified = node.StartModify()
+    try:
+        node.RemoveAllColumns()
+        node.SetUseColumnTitleAsColumnHeader(True)
+        node.SetDefaultColumnType("double")
+        for title, unit, values in columns:
+            array = node.AddColumn(_column(title, values))
+            node.SetColumnTitle(array.GetName(), title)
+            if unit:
+                node.SetColumnUnitLabel(array.GetName(), unit)
+        node.SetLocked(True)  # measured, not typed
+    finally:
+        node.EndModify(modified)
+    return node
+
+
+def with_percent(measurements: Mapping[str, float]) -> dict[str, float]:
+    """Return the measurements with lungs and bones in percent of the thorax, where that is known."""
+    values = dict(measurements)
+    thorax = values.get("thorax_ml", 0.0)
+    for organ in ("lungs", "bones"):
+        if thorax and f"{organ}_ml" in values:
+            values.setdefault(f"{organ}_percent", 100.0 * values[f"{organ}_ml"] / thorax)
+    return values
+
+
+def _column(title: str, values: Sequence[str] | npt.NDArray[np.float64]) -> vtk.vtkAbstractArray:
+    array = vtk.vtkDoubleArray() if isinstance(values, np.ndarray) else vtk.vtkStringArray()
+    array.SetName(title)
+    for value in values:
+        array.InsertNextValue(value)
+    return array
