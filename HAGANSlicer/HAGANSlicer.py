@@ -27,7 +27,7 @@ class HAGANSlicer(ScriptedLoadableModule):
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
-        self.parent.title = "HAGAN"
+        self.parent.title = "HAGANSlicer"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", about.CATEGORY)]
         self.parent.dependencies = ["Segmentations", "VolumeRendering", "Volumes"]
         self.parent.contributors = about.CONTRIBUTORS
@@ -63,6 +63,8 @@ class HAGANSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         """Called when the module is reloaded and when Slicer ends."""
         self.removeObservers()
+        if self.logic:
+            self.logic.close()
         if self.window:
             self.window.cleanup()
             self.window = None
@@ -96,16 +98,64 @@ class HAGANSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class HAGANSlicerLogic(ScriptedLoadableModuleLogic):
-    """The module's parameter node."""
+    """The module for scripts, and its parameter node. Arguments and examples: HAGANSlicerLib/scripting.py."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleLogic.__init__(self, parent)
+        self._scripting = None
 
     def getParameterNode(self):
         from HAGANSlicerLib.parameters import HAGANSlicerParameterNode
 
         return HAGANSlicerParameterNode(super().getParameterNode())
 
+    @property
+    def scripting(self):
+        """What does the work; made when it is first needed."""
+        if self._scripting is None:
+            from HAGANSlicerLib.scripting import Scripting
+
+            self._scripting = Scripting()
+        return self._scripting
+
+    def generate(self, **wanted):
+        """Make volumes; returns the nodes of each. ``logic.generate(seed=1)[0].volume``"""
+        return self.scripting.generate(**wanted)
+
+    def encode(self, scan, **wanted):
+        """Encode a scan; returns its nodes. ``logic.encode(scan).volume`` is the reconstruction."""
+        return self.scripting.encode(scan, **wanted)
+
+    def step(self, latent, steps, **wanted):
+        """Move a latent and make its volume. ``logic.step(nodes.latent, {"lung volume": 500}).volume``"""
+        return self.scripting.step(latent, steps, **wanted)
+
+    def segment(self, volume, **wanted):
+        """Outline and measure lungs and bones of a CT. ``logic.segment(scan).segmentation``"""
+        return self.scripting.segment(volume, **wanted)
+
+    def close(self):
+        """End the worker of the calls above; the next call starts another one."""
+        if self._scripting is not None:
+            self._scripting.close()
+
 
 class HAGANSlicerTest(ScriptedLoadableModuleTest):
-    """Run by "Reload and Test"; the tests themselves are those that ctest runs."""
+    """What "Reload and Test" runs: one volume made, outlined and measured in the application's scene."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
 
     def runTest(self):
-        pass
+        self.setUp()
+        self.test_generate()
+
+    def test_generate(self):
+        logic = HAGANSlicerLogic()
+        try:
+            nodes = logic.generate(seed=1)[0]
+        finally:
+            logic.close()
+        assert nodes.volume.GetImageData().GetDimensions() == (64, 64, 64)
+        assert nodes.segmentation.GetSegmentation().GetNumberOfSegments() == 3
+        assert nodes.volume.GetName().endswith("(synthetic)")

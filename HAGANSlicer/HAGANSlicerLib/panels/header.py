@@ -63,9 +63,9 @@ class HeaderPanel(Panel):
 
     def show_message(self, text: str, error: bool = False) -> None:
         """Show what happened; an error with a sign too, so that it does not depend on seeing colours."""
-        self.ui.messageLabel.setText(f"⚠ {text}" if error else text)
+        # An empty line keeps its place, so that the tabs below do not jump when there is something to say.
+        self.ui.messageLabel.setText(f"⚠ {text}" if error else text or "\u00a0")
         self.ui.messageLabel.setStyleSheet("QLabel { color: #b00020; }" if error else "")
-        self.ui.messageLabel.setVisible(bool(text))
 
     def models_changed(self, select: str | None = None) -> None:
         """Read the list of models again, and use ``select`` from now on."""

@@ -1,0 +1,275 @@
+"""The module for scripts: synchronous, returns nodes, needs neither a window nor Qt.
+
+In Slicer's Python console, in a notebook or in a script::
+
+    logic = slicer.util.getModuleLogic("HAGANSlicer")
+
+    nodes = logic.generate(seed=1)[0]             # a thorax that no patient had
+    nodes.volume, nodes.segmentation, nodes.table, nodes.latent
+
+    scan = slicer.util.getNode("CTChest")
+    encoded = logic.encode(scan, refine=50)       # the reconstruction lies exactly over the scan
+    encoded.volume, encoded.difference, encoded.errors
+
+    larger = logic.step(encoded.latent, {"lung volume": 500}, exact=True)   # 500 mL more
+
+    lungs = logic.segment(scan).segmentation
+    logic.close()                                  # ends the worker; the next call starts another one
+
+Every call waits until it is done. ``progress(fraction, text, remaining_s)`` is called meanwhile; raising
+:class:`HAGANCore.errors.Cancelled` out of it stops the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import slicer
+
+from HAGANCore.errors import HaganError
+from HAGANCore.worker.client import WorkerClient
+from HAGANCore.worker.protocol import release
+
+from .core import python_program
+from .installer import Installer
+from .scene import hierarchy, latents, provenance, results, tables
+from .scene.results import Nodes
+from .scene.segments import show_labels
+from .sent import send_volume
+from .showing import show_result
+
+Progress = Callable[[float, str, "float | None"], None]
+
+
+class Scripting:
+    """Generate, encode, step and segment, with nodes in and nodes out.
+
+    Args:
+        scene: where nodes are made; the application's scene where none is given.
+    """
+
+    def __init__(self, scene: Any = None) -> None:
+        self._scene = scene
+        self._worker: WorkerClient | None = None
+
+    def generate(
+        self,
+        model: str = "demo",
+        seed: int = 1,
+        count: int = 1,
+        class_: str | int | None = None,
+        truncation: float = 1.0,
+        preview: bool = False,
+        segment: bool = True,
+        show: bool = True,
+        progress: Progress | None = None,
+    ) -> list[Nodes]:
+        """Make volumes from the seeds ``seed``, ``seed + 1``, …
+
+        Args:
+            model: a name that ``hagan model list`` shows, or the path of a model file.
+            seed: the same seed and model give the same volume.
+            count: how many volumes.
+            class_: name or index of a class, for a conditional model.
+            truncation: 0 to 1; less is nearer to the model's average.
+            preview: only the low-resolution branch; without segments.
+            segment: outline lungs and bones, and measure them (CT).
+            show: show the first one in the views.
+            progress: see above.
+
+        Returns:
+            The nodes of each volume.
+
+        Raises:
+            HaganError: no such model, a value out of its range, something is not installed, …
+        """
+        made: list[Nodes] = []
+        modality = self._model(model)["modality"]
+
+        def add(part: dict[str, Any]) -> None:
+            made.append(results.add_generated(self.scene, part, table=made[0].table if made else None))
+
+        self._call(
+            "generate",
+            progress,
+            add,
+            model=str(model),
+            seed=seed,
+            count=count,
+            truncation=truncation,
+            preview=preview,
+            segment=segment and not preview and modality == "CT",
+            **{"class": class_},
+        )
+        if show:
+            show_result(self.scene, made[0], modality)
+        return made
+
+    def encode(
+        self,
+        scan: Any,
+        model: str = "demo",
+        refine: int = 0,
+        class_: str | int | None = None,
+        segment: bool = True,
+        force: bool = False,
+        show: bool = True,
+        progress: Progress | None = None,
+    ) -> Nodes:
+        """Find the latent of a scan and lay its reconstruction over it.
+
+        Args:
+            scan: a vtkMRMLScalarVolumeNode; linear transforms above it are respected.
+            model: as for :meth:`generate`.
+            refine: steps of optimisation after encoding.
+            class_: of the scan; None takes the one that shows it best.
+            segment: outline and measure lungs and bones of both (CT).
+            force: go on although the scan is not of the model's kind.
+            show: show the reconstruction.
+            progress: see above.
+
+        Returns:
+            reconstruction, difference, latent, errors, segments of both, and their measured volumes.
+
+        Raises:
+            HaganError: the scan is refused (the message says why), the model has no encoder, …
+        """
+        modality = self._model(model)["modality"]
+        sent = send_volume(self._client().session, scan)
+        try:
+            result = self._call(
+                "encode",
+                progress,
+                model=str(model),
+                volume=sent,
+                refine=refine,
+                force=force,
+                segment=segment and modality == "CT",
+                **{"class": class_},
+            )
+        finally:
+            release(sent)
+        made = results.add_encoded(self.scene, result, scan)
+        if show:
+            show_result(self.scene, made, modality)
+        return made
+
+    def step(
+        self,
+        latent: Any,
+        steps: Mapping[str, float],
+        model: str | None = None,
+        exact: bool = False,
+        segment: bool = True,
+        show: bool = True,
+        progress: Progress | None = None,
+    ) -> Nodes:
+        """Move a latent along directions of the model and make its volume.
+
+        Args:
+            latent: the text node of a latent, or the volume that was made from it.
+            steps: direction and change in the direction's unit, such as ``{"lung volume": 500}``.
+            model: where the latent's own model is not known by its name here.
+            exact: search for the latent whose measured change is the wanted one (the first direction).
+            segment: outline lungs and bones, and measure them (CT).
+            show: show the volume.
+            progress: see above.
+
+        Returns:
+            The nodes of the new volume, its latent among them.
+
+        Raises:
+            HaganError: no such direction, a change out of its range, another model's latent, …
+        """
+        document = latents.latent_of(latent)
+        model = model or str(document["model"]["name"])
+        modality = self._model(model)["modality"]
+        result = self._call(
+            "step",
+            progress,
+            model=str(model),
+            latent=document,
+            steps=[{"direction": name, "amount": float(amount)} for name, amount in steps.items()],
+            quality="full",
+            segment=segment and modality == "CT",
+            exact=exact,
+        )
+        moved = ", ".join(f"{name} {amount:+g}" for name, amount in steps.items())
+        base = provenance.plain_name(latent).removesuffix(" latent")
+        made = results.show_step(self.scene, result, f"{base} {moved}".strip())
+        if result["measurements"]:
+            made = replace(made, table=self._table(made.volume, result["measurements"], synthetic=True))
+        if show:
+            show_result(self.scene, made, modality)
+        return made
+
+    def segment(self, volume: Any, progress: Progress | None = None) -> Nodes:
+        """Outline lungs and bones of a CT, real or synthetic, and measure them.
+
+        Args:
+            volume: a vtkMRMLScalarVolumeNode in Hounsfield units.
+            progress: see above.
+
+        Raises:
+            HaganError: the volume is not a CT of a thorax, …
+        """
+        self._require_installed()
+        sent = send_volume(self._client().session, volume)
+        try:
+            labels = self._call("segment", progress, volume=sent)["labels"]
+        finally:
+            release(sent)
+        synthetic = provenance.is_synthetic(volume)
+        name = f"{provenance.plain_name(volume)} segments"
+        node = show_labels(self.scene, volume, results.open_array(labels), labels["geometry"], name)
+        provenance.mark(node, {"scan": volume.GetName()}, role="segmentation", synthetic=synthetic)
+        release(labels)
+        table = self._table(volume, labels["measurements"], synthetic)
+        hierarchy.put(self.scene, hierarchy.folder(self.scene, results.FOLDER), node, table)
+        return Nodes(volume=volume, segmentation=node, table=table)
+
+    def close(self) -> None:
+        """End the worker; nothing is lost, the next call starts another one."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
+
+    @property
+    def scene(self) -> Any:
+        """The scene that nodes are made in."""
+        return self._scene or slicer.mrmlScene
+
+    def _model(self, model: str) -> dict[str, Any]:
+        self._require_installed()
+        return self._call("load_model", None, model=str(model))
+
+    def _call(
+        self,
+        request: str,
+        progress: Progress | None,
+        on_part: Callable[[dict[str, Any]], None] | None = None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        return self._client().call(request, progress, on_part, **arguments)
+
+    def _client(self) -> WorkerClient:
+        if self._worker is None:
+            self._worker = WorkerClient(python_program())
+        return self._worker
+
+    def _table(self, volume: Any, measurements: Mapping[str, float], synthetic: bool) -> Any:
+        name = provenance.plain_name(volume)
+        table = tables.measurements_table(self.scene, f"{name} volumes", [(volume.GetName(), measurements)])
+        provenance.mark(table, {}, role="measurements", synthetic=synthetic)
+        hierarchy.put(self.scene, hierarchy.folder(self.scene, results.FOLDER), table)
+        return table
+
+    def _require_installed(self) -> None:
+        installer = Installer()
+        if missing := installer.missing():
+            raise HaganError(
+                f"Not installed yet: {installer.summary(missing)}. "
+                "Open the HAGANSlicer module and click Install."
+            )
