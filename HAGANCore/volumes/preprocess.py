@@ -17,7 +17,7 @@ from ..errors import HaganError
 from ..progress import Progress, no_progress
 from .body import LungLocation, locate_lungs
 from .orientation import View, canonical_view, seen_along
-from .profiles import Profile, scale_from_unit, scale_to_unit
+from .profiles import Profile, clip_to_window, scale_from_unit
 from .resample import axis_weights, nearest_index, resample
 from .volume import Geometry, Volume
 
@@ -204,17 +204,20 @@ def prepare(
     z, y, x = (_weights_into_cube(record, axis) for axis in range(3))
     array = np.empty((size, size, size), np.float32)
 
+    lower, scale = np.float32(window[0]), np.float32(2.0 / (window[1] - window[0]))
+
     def keep(planes: slice, values: Float) -> None:
-        np.clip(values * 2 - 1, -1, 1, out=array[planes])
+        values *= scale
+        values -= 1
+        np.clip(values, -1, 1, out=array[planes])
 
-    def from_zero(part: npt.NDArray) -> Float:
-        """Return the window as 0..1, so that what lies outside the scan is 0: the window's lower end."""
-        unit = scale_to_unit(part, window)
-        unit += 1
-        unit *= 0.5
-        return unit
+    def above_lower(part: npt.NDArray) -> Float:
+        """Return the values from 0 on, so that what lies outside the scan is 0: the window's lower end."""
+        values = clip_to_window(part, window)
+        values -= lower
+        return values
 
-    resample(view.array, (z, y, x), keep, from_zero, progress)
+    resample(view.array, (z, y, x), keep, above_lower, progress)
     return Prepared(array, record)
 
 
@@ -232,7 +235,8 @@ def restore(
         array: shape (R, R, R); any values, they are not rescaled (see :meth:`Preparation.denormalise`).
         record: of the scan's preparation.
         fill: the value outside the cube; what lies inside is ``record.inside``.
-        labels: take the nearest voxel and keep the dtype; otherwise interpolate to float32.
+        labels: take the nearest voxel and keep the dtype; otherwise interpolate: int16 stays int16, rounded,
+            all else becomes float32.
         progress: called once per slab.
 
     Returns:
@@ -246,7 +250,8 @@ def restore(
             f"A cube of {record.size}³ voxels is needed to go back to the scan; this array has shape "
             f"{array.shape}."
         )
-    out = np.full(record.source.shape, fill, array.dtype if labels else np.float32)
+    dtype = array.dtype if labels or array.dtype == np.int16 else np.float32
+    out = np.full(record.source.shape, fill, dtype)
     target = out[record.inside]
     if target.size:
         view = seen_along(target, record.permutation, record.flip)
@@ -275,7 +280,7 @@ def _restore_linear(array: npt.NDArray, record: Preparation, view: npt.NDArray, 
     )
 
     def keep(planes: slice, values: Float) -> None:
-        view[planes] = values
+        view[planes] = np.rint(values, out=values) if view.dtype.kind == "i" else values
 
     resample(array, (z, y, x), keep, progress=progress)
 

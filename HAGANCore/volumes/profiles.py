@@ -129,13 +129,21 @@ class Profile:
 def scale_to_unit(array: np.ndarray, window: tuple[float, float]) -> npt.NDArray[np.float32]:
     """Map ``window`` to [-1, 1], clip, NaN to -1; float32 of the same shape."""
     lower, upper = window
-    unit = array.astype(np.float32)
-    np.nan_to_num(unit, copy=False, nan=lower, posinf=upper, neginf=lower)
-    np.clip(unit, lower, upper, out=unit)
+    unit = clip_to_window(array, window)
     unit -= np.float32(lower)
     unit *= np.float32(2.0 / (upper - lower))
     unit -= np.float32(1.0)
     return np.clip(unit, -1.0, 1.0, out=unit)
+
+
+def clip_to_window(array: np.ndarray, window: tuple[float, float]) -> npt.NDArray[np.float32]:
+    """Clip to ``window``, NaN to its lower end; a new float32 array of the same shape."""
+    lower, upper = np.float32(window[0]), np.float32(window[1])
+    # The type is changed within the clipping: one pass over the memory instead of two.
+    clipped = np.clip(array, lower, upper, dtype=np.float32, casting="same_kind")
+    if array.dtype.kind == "f":
+        np.copyto(clipped, lower, where=np.isnan(clipped))
+    return clipped
 
 
 def scale_from_unit(array: np.ndarray, window: tuple[float, float]) -> npt.NDArray[np.float32]:

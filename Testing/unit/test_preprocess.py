@@ -295,3 +295,14 @@ def test_lungs_that_are_cut_are_said_to_be(real_scans: Path) -> None:
     lungs = locate_lungs(half)
     assert lungs is not None
     assert lungs.touches_side
+
+
+def test_whole_numbers_come_back_as_whole_numbers() -> None:
+    scan = a_smooth_volume(a_geometry(3))
+    prepared = prepare(scan, FIXED, 64)
+    cube = prepared.record.denormalise(prepared.array)
+    whole = np.rint(cube).astype(np.int16)
+    back = restore(whole, prepared.record, fill=-1024)
+    assert back.array.dtype == np.int16
+    expected = np.rint(restore(whole.astype(np.float32), prepared.record, fill=-1024).array)
+    assert np.array_equal(back.array, expected)
