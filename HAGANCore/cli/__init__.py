@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from ..errors import Cancelled, HaganError
+from ..processes import share_cores
 from .console import Console
 
 COMMANDS = {
@@ -64,6 +65,7 @@ def _raise_cancelled(signum: int, frame: FrameType | None) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``hagan``; returns the exit code: 0 done, 1 an error said in one line, 2 wrong usage."""
+    share_cores()
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = build_parser(arguments[:1]).parse_args(arguments)
     console = Console(json_only=args.json)

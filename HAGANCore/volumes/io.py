@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
+import struct
+import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import HaganError
 from ..files import written_whole
+from ..processes import in_threads
 from .dicom import is_dicom, read_dicom
 from .itk import read_itk, write_itk
 from .nifti import nifti_bytes, read_nibabel
@@ -19,6 +22,8 @@ from .volume import Volume
 NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".img")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_GZIP_PART = 4 << 20
+"""Bytes that one thread compresses at a time; a part cannot refer to the 32 KB before it, which is little."""
 
 
 def read_volume(path: Path | str, series: str | None = None) -> Volume:
@@ -91,15 +96,39 @@ def write_volume(volume: Volume, path: Path | str) -> Path:
         with written_whole(path) as temporary:
             if path.name.lower().endswith((".nii", ".nii.gz")):
                 content = nifti_bytes(volume, array, document)
-                # Level 1 takes a third of the time of level 6 on a chest CT, the file is 2 % larger.
-                packed = gzip.compress(content, 1, mtime=0) if path.suffix.lower() == ".gz" else content
-                temporary.write_bytes(packed)
+                parts = gzip_parts(content) if path.suffix.lower() == ".gz" else [content]
+                with temporary.open("wb") as file:
+                    file.writelines(parts)
             else:
                 write_itk(volume, array, document, temporary)
         write_sidecar(path, document)
     except OSError as error:
         raise HaganError(f"'{path}' cannot be written: {error.strerror or error}.") from None
     return path
+
+
+def gzip_parts(content: bytes) -> list[bytes]:
+    """Return a gzip file of ``content`` in parts, which several threads have compressed.
+
+    As pigz does it: each part but the last ends at a byte with an empty block, so that one after the other
+    they are one stream. No time, so equal volumes are equal files.
+
+    >>> import gzip
+    >>> gzip.decompress(b"".join(gzip_parts(b"thorax" * 1_000_000))) == b"thorax" * 1_000_000
+    True
+    """
+    view = memoryview(content)
+    cuts = [*range(0, max(1, len(view)), _GZIP_PART), len(view)]
+
+    def packed(part: tuple[int, int]) -> bytes:
+        # Level 1 takes a third of the time of level 6 on a chest CT, the file is 2 % larger.
+        stream = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        end = zlib.Z_FINISH if part[1] == len(view) else zlib.Z_FULL_FLUSH
+        return stream.compress(view[slice(*part)]) + stream.flush(end)
+
+    header = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+    trailer = struct.pack("<LL", zlib.crc32(view), len(view) & 0xFFFFFFFF)
+    return [header, *in_threads(packed, list(pairwise(cuts))), trailer]
 
 
 def _stored(volume: Volume) -> npt.NDArray:

@@ -36,7 +36,7 @@ def ssim_by_definition(x: npt.NDArray, y: npt.NDArray) -> float:
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), noise=st.sampled_from([0.5, 20.0, 300.0]))
 def test_measures_are_those_of_the_definitions(seed: int, noise: float) -> None:
-    scan = a_scan(seed=seed)
+    scan = a_scan((12 if seed % 2 else 101, 20, 17), seed)  # 101 planes are compared in three threads
     shown = scan + np.random.default_rng(seed + 1).normal(0, noise, scan.shape)
     found = measure_errors(scan, shown, WINDOW)
     x, y = (np.clip(array, *WINDOW) for array in (scan, shown))

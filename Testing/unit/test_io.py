@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import locale
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import SimpleITK as sitk
 
 from HAGANCore.errors import HaganError
 from HAGANCore.volumes.dicom import find_series
-from HAGANCore.volumes.io import read_volume, write_volume
+from HAGANCore.volumes.io import gzip_parts, read_volume, write_volume
 from HAGANCore.volumes.itk import to_itk
 from HAGANCore.volumes.volume import Geometry, Volume
 
@@ -349,3 +350,22 @@ def test_the_real_dicom_folder(real_scans: Path) -> None:
     np.testing.assert_allclose(volume.geometry.spacing, (0.646484375, 0.646484375, 8.0))
     assert volume.meta["unit"] == "HU"
     assert -1024 <= volume.array.min() < -900
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 << 20, (4 << 20) + 1, 13 << 20])
+def test_a_file_packed_in_parts_is_one_gzip_stream(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = np.random.default_rng(0).integers(0, 9, size).astype(np.uint8).tobytes()
+    packed = b"".join(gzip_parts(content))
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    assert stream.decompress(packed) == content
+    assert stream.eof
+    assert stream.unused_data == b""  # a single member: some readers stop after the first
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert b"".join(gzip_parts(content)) == packed
+
+
+def test_a_volume_packed_in_parts_is_read_by_itk_and_nibabel(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(-1024, 2000, (20, 400, 300)).astype(np.int16)
+    path = write_volume(Volume(array, Geometry(shape=array.shape)), tmp_path / "large.nii.gz")
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), array)
+    assert np.array_equal(np.asanyarray(nibabel.load(path).dataobj).T, array)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from HAGANCore.errors import Cancelled, HaganError
-from HAGANCore.processes import in_processes
+from HAGANCore.processes import in_processes, in_threads
 
 WORK = """
 import os
@@ -59,3 +61,42 @@ def test_a_process_that_dies_costs_only_its_own_task(work: Callable) -> None:
 def test_stop_stops(work: Callable) -> None:
     with pytest.raises(Cancelled):
         list(in_processes(work, ["a", "stop", "b"], 1))
+
+
+def test_threads_keep_the_order_and_tell_how_far_they_are() -> None:
+    seen: list[float] = []
+    assert in_threads(str, range(5), lambda fraction, text="": seen.append(fraction)) == list("01234")
+    assert seen == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert in_threads(str, []) == []
+
+
+def test_one_thread_where_the_environment_wants_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert len(set(in_threads(lambda task: threading.get_ident(), range(20)))) == 1
+
+
+def test_a_cancel_drops_the_tasks_that_wait() -> None:
+    done = []
+
+    def cancel(fraction: float, text: str = "") -> None:
+        raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        in_threads(done.append, range(100_000), cancel)
+    assert len(done) < 100_000
+
+
+def test_the_command_lets_threads_sleep_while_they_wait() -> None:
+    names = ("OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS")
+    code = (
+        f"import os, HAGANCore.cli as c; c.main(['model', 'list']); print([os.environ[n] for n in {names}])"
+    )
+    bare = {name: value for name, value in os.environ.items() if name not in names}
+    for environment, expected in (
+        (bare, "['PASSIVE', '1']"),
+        (bare | {"OMP_WAIT_POLICY": "ACTIVE"}, "['ACTIVE', '1']"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[-1] == expected
