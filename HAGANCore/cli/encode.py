@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,15 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict:
     """Encode the scan; returns the document of ``--json``."""
-    from ..inference.latentfile import SUFFIX
-    from ..inference.model import load_model
-    from ..progress import part_of
     from ..volumes.io import read_volume, scan_name, write_volume
 
-    volume = read_volume(args.scan)
+    # A scan is unpacked without Python's lock, so that takes no time beside loading torch and the model.
+    with ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(read_volume, args.scan)
+        from ..inference.latentfile import SUFFIX
+        from ..inference.model import load_model
+        from ..progress import part_of
+
+        model = load_model(args.model, args.device, args.precision)
+        volume = reading.result()
     for note in volume.meta.get("notes", ()):
         console.warn(note)
-    model = load_model(args.model, args.device, args.precision)
     console.print(model.plan.text)
     with console.progress("encode") as progress:
         encoding = model.encode(volume, args.refine, args.class_, args.force, part_of(progress, 0.0, 0.95))

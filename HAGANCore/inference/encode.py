@@ -144,7 +144,7 @@ def _encode_cube(model: Model, array: np.ndarray, progress: Progress) -> tuple[T
     features, low = [], []
     for index, slab in enumerate(torch.from_numpy(array).chunk(SLABS)):
         # Slab by slab, as E^H was trained (its GroupNorm sees one slab), and to need little memory.
-        x = slab[None, None].to(model.plan.device)
+        x = slab[None, None].to(model.plan.device).contiguous(memory_format=torch.channels_last_3d)
         features.append(encoder(x))
         low.append(F.avg_pool3d(x, 4)[0, 0])
         progress((index + 1) / SLABS, "encoding")

@@ -110,7 +110,9 @@ class _SpectralNorm(nn.Module):
     sv0: Tensor
 
     def _register_buffers(self) -> None:
-        self.register_buffer("u0", F.normalize(torch.randn(1, self.weight.shape[0])))
+        u0 = torch.empty(1, self.weight.shape[0])
+        # To draw for a network that only has shapes would load torch's compiler: 1.2 s for each process.
+        self.register_buffer("u0", u0 if u0.is_meta else F.normalize(torch.randn(u0.shape)))
         self.register_buffer("sv0", torch.ones(1))
 
     def normalised_weight(self) -> Tensor:
