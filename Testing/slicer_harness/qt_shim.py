@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from types import ModuleType
@@ -9,18 +10,31 @@ from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import slicer
+import slicer  # noqa: E402
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import pythonqt
 from .law import law, names_of
-from .standins import ctk_sliders, ctk_widgets, mrml_checkable, mrml_tables, mrml_widgets, ui_loader
+from .standins import ctk_sliders, ctk_widgets, module_host, mrml_checkable, mrml_tables, mrml_widgets, ui_loader
 
-STANDINS = (ctk_sliders, ctk_widgets, mrml_widgets, mrml_checkable, mrml_tables, ui_loader)
+STANDINS = (ctk_sliders, ctk_widgets, mrml_widgets, mrml_checkable, mrml_tables, module_host, ui_loader)
+
+
+def _make_immortal(*objects: object) -> None:
+    """Keep objects that PySide6 releases too often from being freed.
+
+    PySide6 6.12 returns None, True and False without a new reference, as is right from Python 3.12 on,
+    where they are immortal. Under 3.11 each call takes one away, and after some ten thousand the interpreter
+    ends with "none_dealloc". So their counts start where no test gets them down.
+    """
+    if sys.version_info < (3, 12):
+        for item in objects:
+            ctypes.c_ssize_t.from_address(id(item)).value += 1 << 40
 
 
 def install() -> QtWidgets.QApplication:
     """Makes `import qt` and `import ctk` work, `slicer.qMRML…` too; returns PySide6's application."""
+    _make_immortal(None, True, False)
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
     if "qt" not in sys.modules:
         _register_implementations()

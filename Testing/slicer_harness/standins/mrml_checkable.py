@@ -14,7 +14,7 @@ from .mrml_widgets import qMRMLNodeComboBox
 class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):  # noqa: N801  Slicer's name
     """Chooses any number of nodes: each row of the list has a check box."""
 
-    checkedNodesChanged = Signal()
+    checkedNodesChanged = Signal()  # noqa: N815
 
     def __init__(self, parent: QWidget | None = None) -> None:
         self._checked: set[str] = set()
