@@ -1,4 +1,6 @@
-"""Fixtures of the panel tests: the module's real widget on the PythonQt-strict Qt, with the real worker behind it."""
+"""Fixtures of the panel tests: the module's real widget on a Qt as strict as PythonQt, its real worker."""
+
+# ruff: noqa: E402  the harness must be there before anything imports qt
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from slicer_harness import application
 
 ENVIRONMENT = application.install()
 
-from slicer_harness import modules
+from slicer_harness.modules import LoadedModule
 
 
 @pytest.fixture
@@ -28,22 +30,21 @@ def a_scene() -> Any:
 
 
 @pytest.fixture(scope="session")
-def a_module() -> modules.LoadedModule:
+def a_module() -> LoadedModule:
     """The scripted module HAGANSlicer, loaded once per process as the application does."""
-    return modules.load_module(ROOT / "HAGANSlicer" / "HAGANSlicer.py")
+    return LoadedModule(ROOT / "HAGANSlicer" / "HAGANSlicer.py")
 
 
 @pytest.fixture
-def a_module_widget(a_scene: Any, a_module: modules.LoadedModule) -> Iterator[Any]:
+def a_module_widget(a_scene: Any, a_module: LoadedModule) -> Iterator[Any]:
     """The module's widget, set up, entered and shown in an empty scene; left and unloaded afterwards."""
-    widget = modules.show_widget(a_module)
-    yield widget
-    modules.hide_widget(widget)
+    yield a_module.show()
+    a_module.hide()
 
 
 @pytest.fixture
 def process_events_until() -> Callable[..., None]:
-    """`process_events_until(condition, seconds)`: lets Qt work until the condition holds; fails if it never does."""
+    """`process_events_until(condition, seconds)`: lets Qt work until the condition holds, or fails."""
 
     def wait(condition: Callable[[], Any], seconds: float = 10.0) -> None:
         import slicer

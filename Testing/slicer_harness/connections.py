@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6 import QtCore
 
-from .law import normalized
+from .law import NotInHarness, normalized
 
 if TYPE_CHECKING:
     from .pythonqt import PythonQtObject
 
-_CONNECTIONS = "_pythonqt_connections"  # on the PySide6 object: [(signature, slot, what PySide6 calls)]
+_CONNECTIONS = (
+    "_pythonqt_connections"  # on the PySide6 object: [(signature, slot, Qt's signature, what Qt calls)]
+)
 
 
 class Signal:
@@ -28,31 +30,40 @@ class Signal:
 
 
 class BoundSignal:
-    """`button.clicked`: connect and disconnect; the slot gets all arguments of the signal's longest form."""
+    """`button.clicked`, to connect and disconnect: slots get all arguments of the signal's longest form."""
 
     def __init__(self, proxy: PythonQtObject, name: str) -> None:
         self._proxy, self._name = proxy, name
 
     def connect(self, slot: Callable) -> bool:
-        return connect(self._proxy, _first_signature(self._proxy, self._name), slot)
+        """Calls the slot at each signal."""
+        return connect(self._proxy, self._signature(), slot)
 
     def disconnect(self, slot: Callable | None = None) -> bool:
-        return disconnect(self._proxy, _first_signature(self._proxy, self._name), slot)
+        """Ends the connection to the slot, or to all."""
+        return disconnect(self._proxy, self._signature(), slot)
+
+    def _signature(self) -> str:
+        known = _qt_signatures(self._proxy, self._name)
+        if not known:
+            raise NotInHarness(f"{self._proxy._law.name}.{self._name}: the harness does not emit this signal")
+        return known[0]
 
 
 def connect(proxy: PythonQtObject, signal: str, *target: Any) -> bool:
-    """`connect("clicked()", slot)` or `connect("clicked()", receiver, "hide()")`; False and a line where it cannot be.
+    """`connect("clicked()", slot)` or `connect("clicked()", receiver, "hide()")`.
 
-    PythonQt raises nothing for a signal that does not exist: the return value tells.
+    Returns False, and prints a line, for a signal or slot that does not exist: PythonQt raises nothing there.
     """
     found = _qt_signature(proxy, signal)
     slot = _slot(*target)
     if found is None or slot is None:
         print(f"QObject::connect: cannot connect {proxy._law.name}::{signal} to {target!r}")
         return False
-    caller = _caller(slot, normalized(signal))
+    caller = _caller(slot, normalized(signal), proxy._wrapped)
     QtCore.QObject.connect(proxy._qt, QtCore.SIGNAL(found), caller)
-    proxy._qt.__dict__.setdefault(_CONNECTIONS, []).append((normalized(signal), slot, found, caller))
+    connections = proxy._qt.__dict__.setdefault(_CONNECTIONS, [])
+    connections.append((normalized(signal), slot, found, caller))
     return True
 
 
@@ -67,70 +78,56 @@ def disconnect(proxy: PythonQtObject, signal: str, *target: Any) -> bool:
     return bool(ending)
 
 
-def signals_of(proxy: PythonQtObject) -> dict[str, list[str]]:
-    """The signatures of each signal of the PySide6 object, longest first."""
-    meta = proxy._qt.metaObject()
-    signatures: dict[str, list[str]] = {}
-    for index in range(meta.methodCount()):
-        method = meta.method(index)
-        if method.methodType() == QtCore.QMetaMethod.MethodType.Signal:
-            signatures.setdefault(method.name().data().decode(), []).append(
-                method.methodSignature().data().decode()
-            )
-    return signatures
-
-
 def _qt_signature(proxy: PythonQtObject, signal: str) -> str | None:
-    """The signature under which PySide6 knows a signal; None where Slicer does not have it."""
+    """The signature under which PySide6 knows a signal of Slicer's list; None where there is none."""
     if not signal.endswith(")"):
         return None
     wanted = normalized(signal)
     name = wanted.partition("(")[0]
-    if name not in proxy._law.signals:
-        return None
-    known = signals_of(proxy).get(name, [])
+    known = _qt_signatures(proxy, name) if name in proxy._law.signals else []
     if wanted in known:
         return wanted
-    return known[0] if known and wanted in proxy._law.signatures else None
+    return (
+        known[0] if known and wanted in proxy._law.signatures else None
+    )  # nodes and scenes are PyObject to PySide6
 
 
-def _first_signature(proxy: PythonQtObject, name: str) -> str:
-    known = signals_of(proxy).get(name)
-    if not known:
-        from .pythonqt import NotInHarness
-
-        raise NotInHarness(
-            f"{proxy._law.name}.{name} is a signal in Slicer, but the harness does not emit it"
-        )
-    return known[0]
+def _qt_signatures(proxy: PythonQtObject, name: str) -> list[str]:
+    """The forms of a signal that the PySide6 object has, the longest first."""
+    meta = proxy._qt.metaObject()
+    methods = (meta.method(index) for index in range(meta.methodCount()))
+    return [
+        bytes(method.methodSignature().data()).decode()
+        for method in methods
+        if method.methodType() == QtCore.QMetaMethod.MethodType.Signal
+        and method.name().data().decode() == name
+    ]
 
 
 def _slot(first: Any = None, second: str | None = None) -> Callable | None:
     """What to call: a callable, or the named slot of a receiver."""
     if second is None:
         return first if callable(first) else None
-    name = normalized(second).partition("(")[0]
-    return getattr(first, name, None)
+    return getattr(first, normalized(second).partition("(")[0], None)
 
 
-def _caller(slot: Callable, signature: str) -> Callable[..., None]:
-    """Calls the slot with as many arguments as both the signal has and the slot takes; an exception is reported,
-    not passed on: Qt could not take it."""
-    from .pythonqt import wrap
+def _caller(slot: Callable, signature: str, wrapped: Callable[[Any], Any]) -> Callable[..., None]:
+    """What Qt calls: the slot with as many arguments as both the signal has and the slot takes.
 
+    An exception is reported and not passed on, as in PythonQt: Qt could not take it.
+    """
     arguments = signature.partition("(")[2].rstrip(")")
     given = len(arguments.split(",")) if arguments else 0
     limit = min(given, _positional_arguments(slot))
-    as_bool = arguments == "bool"
+    convert = (
+        bool if arguments == "bool" else wrapped
+    )  # currentNodeChanged(bool) tells whether there is a node
 
     def call(*args: Any) -> None:
-        values = [wrap(arg) for arg in args[:limit]]
-        if as_bool:
-            values = [bool(value) for value in values]
         try:
-            slot(*values)
+            slot(*(convert(arg) for arg in args[:limit]))
         except Exception:
-            sys.excepthook(*sys.exc_info())
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
 
     return call
 
@@ -138,11 +135,11 @@ def _caller(slot: Callable, signature: str) -> Callable[..., None]:
 def _positional_arguments(slot: Callable) -> int:
     try:
         parameters = inspect.signature(slot).parameters.values()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # functions written in C do not say
         return sys.maxsize
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+    kinds = [parameter.kind for parameter in parameters]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
         return sys.maxsize
     return sum(
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        for parameter in parameters
+        kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
     )

@@ -1,4 +1,4 @@
-"""What PythonQt exposes of every Qt, CTK and Slicer class, read from `slicer_qt_api.json`: the law of the harness."""
+"""The law of the harness: what PythonQt exposes of Qt's, CTK's and Slicer's classes (slicer_qt_api.json)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from functools import cache
 from pathlib import Path
 
 FILE = Path(__file__).with_name("slicer_qt_api.json")
+
+
+class NotInHarness(NotImplementedError):
+    """Slicer has it, the harness has not: add it to the stand-in."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,14 @@ def _normalized_type(argument: str) -> str:
     return "".join(words[:1] + [word for word in words[1:] if word == "*"])
 
 
+def _base(entry: dict) -> str | None:
+    """The class whose members go without saying: the base, or the class of a live object."""
+    return entry.get("base") or entry.get("class")
+
+
 def _class_law(name: str, entries: dict[str, dict]) -> ClassLaw:
     chain = [name]
-    while (base := entries[chain[-1]].get("base")) in entries:
+    while (base := _base(entries[chain[-1]])) in entries:
         chain.append(base)
 
     def together(kind: str) -> frozenset[str]:

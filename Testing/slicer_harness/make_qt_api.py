@@ -2,8 +2,8 @@
 
     python Testing/slicer_harness/make_qt_api.py DUMP.json SIGNATURES.json
 
-DUMP.json lists what PythonQt exposes of each class in a running Slicer; SIGNATURES.json adds the argument types of
-the signals and slots of CTK's and Slicer's own classes, which connections in `.ui` files name.
+DUMP.json lists what PythonQt exposes of each class in a running Slicer; SIGNATURES.json adds the argument
+types of the signals and slots of CTK's and Slicer's own classes, which connections in `.ui` files name.
 """
 
 from __future__ import annotations
@@ -13,35 +13,40 @@ import sys
 from pathlib import Path
 
 ABOUT = (
-    "Dumped from a running Slicer 5.13 (Qt 5.15, PythonQt 4.1) with dir(): what PythonQt exposes of each class, without "
-    "the members of `base`. Properties are read and set without parentheses; methods are everything callable (slots, "
-    "invokables, generated wrappers); enums are integers. A name that is not here raises AttributeError in Slicer. "
-    "`signatures` are the signals and slots in the public headers of CTK and Slicer. 'instance: …' are live objects. "
-    "Only the classes that the tests need are kept; make_qt_api.py makes this file."
+    "Dumped from a running Slicer 5.13 (Qt 5.15, PythonQt 4.1) with dir(): what PythonQt exposes of each "
+    "class, without the members of `base`. Properties are read and set without parentheses; methods are everything "
+    "callable (slots, invokables, generated wrappers); enums are integers. A name that is not here raises "
+    "AttributeError in Slicer. `signatures` are signals and slots in the public headers of CTK and Slicer. "
+    "'instance: …' are live objects. Only the classes that tests need are kept; make_qt_api.py makes this file."
 )
 CLASSES = """
-    Qt QObject QWidget QApplication QCoreApplication QGuiApplication QAbstractButton QPushButton QToolButton QCheckBox
-    QRadioButton QButtonGroup QLabel QLineEdit QFrame QGroupBox QAbstractScrollArea QScrollArea QSplitter QStackedWidget
-    QAbstractSpinBox QSpinBox QDoubleSpinBox QAbstractSlider QSlider QScrollBar QComboBox QProgressBar QTabWidget QTabBar
-    QAbstractItemView QTableView QTableWidget QTableWidgetItem QListWidget QListWidgetItem QHeaderView QTextEdit
-    QTextBrowser QPlainTextEdit QTextDocument QTextCursor QMenu QAction QDialog QDialogButtonBox QMessageBox QFileDialog
-    QInputDialog QProgressDialog QLayout QLayoutItem QBoxLayout QVBoxLayout QHBoxLayout QGridLayout QFormLayout
-    QSpacerItem QSizePolicy QStyle QToolTip QShortcut QKeySequence QPixmap QImage QIcon QColor QFont QFontMetrics
-    QPalette QBrush QPainter QPen QCursor QClipboard QMovie QSize QPoint QRect QRectF QPointF QMargins QEvent QUrl
-    QDesktopServices QTimer QEventLoop QIODevice QProcess QProcessEnvironment QFile QFileInfo QFileSystemWatcher QDir QBuffer QByteArray
-    QSettings QLocale QDateTime QElapsedTimer QStandardPaths QSysInfo QUiLoader QSignalBlocker QSignalMapper
-    QItemSelectionModel QAbstractItemModel QModelIndex QUndoStack
-    ctkCollapsibleButton ctkCollapsibleGroupBox ctkSliderWidget ctkDoubleSlider ctkPathLineEdit ctkDirectoryButton
-    ctkDoubleSpinBox ctkComboBox ctkCheckBox ctkRangeSlider ctkDoubleRangeSlider ctkRangeWidget ctkMessageBox
-    ctkPushButton ctkCheckablePushButton ctkMenuButton ctkExpandButton ctkSearchBox ctkFittedTextBrowser
-    ctkColorPickerButton
-    qSlicerWidget qMRMLWidget qMRMLNodeComboBox qMRMLCheckableNodeComboBox qMRMLSliderWidget qMRMLSpinBox
-    qMRMLRangeWidget qMRMLTableView qMRMLTableWidget qMRMLPlotView qMRMLPlotWidget qMRMLSubjectHierarchyComboBox
-    qMRMLSubjectHierarchyTreeView qMRMLCollapsibleButton qMRMLSequenceBrowserPlayWidget qMRMLSequenceBrowserSeekWidget
-    qMRMLSegmentsTableView qMRMLScreenShotDialog qMRMLAbstractViewWidget qMRMLTextWidget qMRMLUtils
-    qMRMLSliceWidget qMRMLThreeDWidget qMRMLSliceView qMRMLThreeDView qMRMLSliceControllerWidget qMRMLLayoutManager
-    qSlicerLayoutManager qSlicerModuleManager qSlicerMainWindow qSlicerIOManager qSlicerScriptedLoadableModule qSlicerWidget
-""".split()
+    QAbstractButton QAbstractItemModel QAbstractItemView QAbstractScrollArea QAbstractSlider
+    QAbstractSpinBox QAction QApplication QBoxLayout QBrush QBuffer QButtonGroup QByteArray QCheckBox
+    QClipboard QColor QComboBox QCoreApplication QCursor QDateTime QDesktopServices QDialog QDialogButtonBox
+    QDir QDoubleSpinBox QElapsedTimer QEvent QEventLoop QFile QFileDialog QFileInfo QFileSystemWatcher QFont
+    QFontMetrics QFormLayout QFrame QGridLayout QGroupBox QGuiApplication QHBoxLayout QHeaderView QIODevice
+    QIcon QImage QInputDialog QItemSelectionModel QKeySequence QLabel QLayout QLayoutItem QLineEdit
+    QListWidget QListWidgetItem QLocale QMargins QMenu QMessageBox QModelIndex QMovie QObject QPainter
+    QPalette QPen QPixmap QPlainTextEdit QPoint QPointF QProcess QProcessEnvironment QProgressBar
+    QProgressDialog QPushButton QRadioButton QRect QRectF QScrollArea QScrollBar QSettings QShortcut
+    QSignalBlocker QSignalMapper QSize QSizePolicy QSlider QSpacerItem QSpinBox QSplitter QStackedWidget
+    QStandardPaths QStyle QSysInfo QTabBar QTabWidget QTableView QTableWidget QTableWidgetItem QTextBrowser
+    QTextCursor QTextDocument QTextEdit QTimer QToolButton QToolTip QUiLoader QUndoStack QUrl QVBoxLayout
+    QWidget Qt
+    ctkCheckBox ctkCheckablePushButton ctkCollapsibleButton ctkCollapsibleGroupBox ctkColorPickerButton
+    ctkComboBox ctkDirectoryButton ctkDoubleRangeSlider ctkDoubleSlider ctkDoubleSpinBox ctkExpandButton
+    ctkFittedTextBrowser ctkMenuButton ctkMessageBox ctkPathLineEdit ctkPushButton ctkRangeSlider
+    ctkRangeWidget ctkSearchBox ctkSliderWidget
+    qMRMLAbstractViewWidget qMRMLCheckableNodeComboBox qMRMLCollapsibleButton qMRMLLayoutManager
+    qMRMLNodeComboBox qMRMLPlotView qMRMLPlotWidget qMRMLRangeWidget qMRMLScreenShotDialog
+    qMRMLSegmentsTableView qMRMLSequenceBrowserPlayWidget qMRMLSequenceBrowserSeekWidget
+    qMRMLSliceControllerWidget qMRMLSliceView qMRMLSliceWidget qMRMLSliderWidget qMRMLSpinBox
+    qMRMLSubjectHierarchyComboBox qMRMLSubjectHierarchyTreeView qMRMLTableView qMRMLTableWidget
+    qMRMLTextWidget qMRMLThreeDView qMRMLThreeDWidget qMRMLUtils qMRMLWidget qSlicerAbstractModuleWidget
+    qSlicerIOManager qSlicerLayoutManager qSlicerMainWindow qSlicerModuleManager
+    qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget qSlicerVolumeDisplayWidget
+    qSlicerWidget
+""".split()  # noqa: SIM905  easier to read and to extend than a list of literals
 
 
 def kept(dump: dict, signatures: dict) -> dict[str, dict]:

@@ -1,8 +1,9 @@
 """PythonQt's manners on top of PySide6: proxies that expose what `law` lists of a class, and nothing else.
 
-PySide6 forgives what PythonQt does not (setters of properties, unknown attributes, keyword arguments). A proxy holds the
-PySide6 object; whatever is read, set or called goes through one of four members, each with PythonQt's manners:
-a property is a value, a method takes positional arguments, a signal can be connected, an enum is an integer.
+PySide6 forgives what PythonQt does not: setters of properties, unknown attributes, keyword arguments. A proxy
+holds the PySide6 object; what is read, set or called goes through one of four kinds of members, each with
+PythonQt's manners: a property is a value, a method takes positional arguments, a signal can be connected, an
+enum is an integer.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import shiboken6
 from PySide6 import QtCore
 
 from .connections import Signal, connect, disconnect
-from .law import ClassLaw, law
+from .law import ClassLaw, NotInHarness, law
 
-IMPLEMENTATIONS: dict[str, type] = {}  # name → PySide6 class, or the stand-in that implements it
+IMPLEMENTATIONS: dict[str, type] = {}
+"""Name of a class: the PySide6 class, or the stand-in, that does its work."""
+RETURN_A_PAIR = {
+    "QFileDialog.getOpenFileName",
+    "QFileDialog.getOpenFileNames",
+    "QFileDialog.getSaveFileName",
+} | {f"QInputDialog.get{kind}" for kind in ("Text", "MultiLineText", "Int", "Double", "Item")}
+"""Static methods that in PySide6 return what C++ writes to a pointer, too; in PythonQt the value alone."""
 _PROXY = "_pythonqt_proxy"
-
-
-class NotInHarness(NotImplementedError):
-    """Slicer has it, the harness has not: add it to the stand-in."""
 
 
 class EnumValue(int):
@@ -44,7 +48,8 @@ class EnumValue(int):
         return self._combined(int(self) & int(other))
 
     def __invert__(self) -> int:
-        return self._combined(int((~self.member).value) if isinstance(self.member, enum.Flag) else ~int(self))
+        inverted = (~self.member).value if isinstance(self.member, enum.Flag) else ~int(self)
+        return self._combined(inverted)
 
     def _combined(self, value: int) -> int:
         with contextlib.suppress(ValueError):
@@ -53,22 +58,21 @@ class EnumValue(int):
 
 
 class Property:
-    """Read and set without parentheses; on the class, a static method of the same name (QTimer.singleShot)."""
+    """Read and set without parentheses; on the class, a static method of that name (QTimer.singleShot)."""
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._qt_name = "objectName" if name == "name" else name
 
     def __get__(self, proxy: PythonQtObject | None, owner: type) -> Any:
         if proxy is None:
             return Call(None, owner, self.name)
-        name = "objectName" if self.name == "name" else self.name
-        _meta_property(proxy, name)
-        return wrap(proxy._qt.property(name))
+        _meta_property(proxy, self._qt_name)
+        return wrap(proxy._qt.property(self._qt_name))
 
     def __set__(self, proxy: PythonQtObject, value: Any) -> None:
-        name = "objectName" if self.name == "name" else self.name
+        name, class_name = self._qt_name, proxy._law.name
         meta = _meta_property(proxy, name)
-        class_name = type(proxy)._law.name
         if not meta.isWritable():
             raise AttributeError(f"Property '{name}' of {class_name} is not writable")
         value = as_rich_text(value) if name == "toolTip" else unwrap(value)
@@ -90,7 +94,7 @@ class Method:
 
 
 class Call:
-    """A method of an object, or a static one; equal when object and name are, so that it can be disconnected."""
+    """A method of an object, or a static one; equal to another of that name, so that it can be disconnected."""
 
     def __init__(self, proxy: PythonQtObject | None, owner: type, name: str) -> None:
         self._proxy, self._owner, self._name = proxy, owner, name
@@ -101,11 +105,12 @@ class Call:
             raise ValueError(f"{where}() does not take keyword arguments: {', '.join(keywords)}")
         function = getattr(self._target(), "raise_" if self._name == "raise" else self._name, None)
         if not callable(function):
-            raise NotInHarness(f"{where} is in Slicer's list but not in the harness (or not in Qt 6)")
-        if self._name == "setToolTip":
+            raise NotInHarness(f"{where} is in Slicer's list, but not in the harness or not in Qt 6")
+        if self._name == "setToolTip" and self._proxy is not None and _is_qobject(self._proxy._qt):
             args = tuple(as_rich_text(text) for text in args)
         try:
-            return wrap(function(*(unwrap(arg) for arg in args)))
+            value = function(*(unwrap(arg) for arg in args))
+            return wrap(value[0] if where in RETURN_A_PAIR else value)
         except TypeError as error:
             if "called with wrong argument" not in str(error):
                 raise
@@ -140,7 +145,7 @@ class PythonQtClass(type):
 
 
 class PythonQtObject(metaclass=PythonQtClass):
-    """What every proxy is. Its classes do not inherit from each other, so isinstance() with a Qt base is False."""
+    """What every proxy is. Proxies do not inherit from each other: isinstance() with a Qt base is False."""
 
     _law = ClassLaw("PythonQtObject", "qt")
     _qt: Any
@@ -149,15 +154,17 @@ class PythonQtObject(metaclass=PythonQtClass):
         if keywords:
             raise ValueError(f"{self._law.name}() does not take keyword arguments: {', '.join(keywords)}")
         qt_object = _constructor(type(self))(*(unwrap(arg) for arg in args))
-        _tie(self, qt_object, for_ever="_implementation" not in vars(type(self)) and _is_subclass(type(self)))
+        _tie(self, qt_object, for_ever=_is_subclass(type(self)))
+
+    @staticmethod
+    def _wrapped(value: Any) -> Any:
+        return wrap(value)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"{self._law.name} has no attribute named '{name}' in Slicer")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not _is_subclass(type(self)) and not isinstance(
-            getattr(type(self), "__dict__").get(name), Property
-        ):
+        if not (_is_subclass(type(self)) or isinstance(vars(type(self)).get(name), Property)):
             raise AttributeError(f"{self._law.name} has no property named '{name}' that can be set in Slicer")
         object.__setattr__(self, name, value)
 
@@ -188,7 +195,7 @@ _proxy_classes: dict[str, type[PythonQtObject]] = {}
 
 
 def wrap(value: Any) -> Any:
-    """A value from PySide6 as PythonQt would hand it over: proxies, plain integers for enums, tuples for lists."""
+    """A value from PySide6 as PythonQt hands it over: a proxy, an integer for an enum, a tuple for a list."""
     if isinstance(value, shiboken6.Object):
         known = getattr(value, "__dict__", {}).get(_PROXY)
         proxy = known() if isinstance(known, weakref.ref) else known
@@ -237,6 +244,8 @@ def _members(entry: ClassLaw) -> dict[str, Any]:
     if "QObject" in (entry.name, *entry.bases):
         members["name"] = Property("name")
         members |= {"connect": connect, "disconnect": disconnect}
+    if entry.name == "QByteArray":
+        members["__str__"] = lambda proxy: str(proxy._qt.data())
     return members | {name: function for name, function in _OBJECT_METHODS.items() if name in entry.methods}
 
 
@@ -266,7 +275,7 @@ def _meta_property(proxy: PythonQtObject, name: str) -> QtCore.QMetaProperty:
     index = meta.indexOfProperty(name)
     if index < 0:
         raise NotInHarness(
-            f"{proxy._law.name}.{name} is in Slicer's list but not in the harness (or not in Qt 6)"
+            f"{proxy._law.name}.{name} is in Slicer's list, but not in the harness or not in Qt 6"
         )
     return meta.property(index)
 
@@ -285,7 +294,7 @@ def _tie(proxy: PythonQtObject, qt_object: Any, for_ever: bool = False) -> None:
 
 
 def _constructor(cls: type[PythonQtObject]) -> type:
-    """The PySide6 class to make; for a Python subclass one that calls its methods where Qt calls virtual ones."""
+    """The PySide6 class to make; for a Python subclass one whose virtual methods call those of the subclass."""
     implementation = cls._implementation()
     if not _is_subclass(cls):
         return implementation

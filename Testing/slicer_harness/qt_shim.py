@@ -1,4 +1,4 @@
-"""Publishes the modules `qt` and `ctk` and Slicer's widget classes, limited to what Slicer has: see `pythonqt`."""
+"""Publishes `qt`, `ctk` and Slicer's widget classes, limited to what Slicer has: see `pythonqt`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import slicer  # noqa: E402
+import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import pythonqt
 from .law import law, names_of
-from .standins import ctk_sliders, ctk_widgets, module_host, mrml_checkable, mrml_tables, mrml_widgets, ui_loader
+from .standins import (
+    ctk_sliders,
+    ctk_widgets,
+    module_host,
+    mrml_checkable,
+    mrml_tables,
+    mrml_widgets,
+    ui_loader,
+)
 
 STANDINS = (ctk_sliders, ctk_widgets, mrml_widgets, mrml_checkable, mrml_tables, module_host, ui_loader)
 

@@ -1,5 +1,7 @@
 """CTK's numbers: a slider with a spin box, a slider with two handles, a spin box of doubles."""
 
+# ruff: noqa: N801, N802, N815  the names are CTK's
+
 from __future__ import annotations
 
 from PySide6.QtCore import Property, Qt, Signal, Slot
@@ -8,7 +10,7 @@ from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSizePolicy, QSlider,
 STEPS = 1_000_000  # of the integer slider behind a slider of doubles
 
 
-class ctkDoubleSlider(QWidget):  # noqa: N801  CTK's name
+class ctkDoubleSlider(QWidget):
     """A slider of doubles."""
 
     valueChanged = Signal(float)
@@ -66,15 +68,15 @@ class ctkDoubleSlider(QWidget):  # noqa: N801  CTK's name
     sliderDown = Property(bool, lambda self: self.slider.isSliderDown())
 
 
-class ctkDoubleSpinBox(QDoubleSpinBox):  # noqa: N801
+class ctkDoubleSpinBox(QDoubleSpinBox):
     """A spin box of doubles."""
 
     @Slot(float)
-    def setValueIfDifferent(self, value: float) -> None:  # noqa: N802
+    def setValueIfDifferent(self, value: float) -> None:
         self.setValue(value)
 
 
-class ctkSliderWidget(QWidget):  # noqa: N801
+class ctkSliderWidget(QWidget):
     """A slider and a spin box that show the same value."""
 
     valueChanged = Signal(float)
@@ -142,7 +144,7 @@ class ctkSliderWidget(QWidget):  # noqa: N801
     setDecimals = Slot(int)(_set_decimals)
 
     @Slot(bool)
-    def setSpinBoxVisible(self, visible: bool) -> None:  # noqa: N802
+    def setSpinBoxVisible(self, visible: bool) -> None:
         self.spin_box.setVisible(visible)
 
     @Slot()
@@ -161,7 +163,7 @@ class ctkSliderWidget(QWidget):  # noqa: N801
     spinBoxVisible = Property(bool, lambda self: self.spin_box.isVisibleTo(self), setSpinBoxVisible)
 
 
-class ctkRangeWidget(QWidget):  # noqa: N801
+class ctkRangeWidget(QWidget):
     """Two spin boxes for the ends of a range."""
 
     valuesChanged = Signal(float, float)
@@ -195,12 +197,12 @@ class ctkRangeWidget(QWidget):  # noqa: N801
         self.valuesChanged.emit(low, high)
 
     @Slot(float, float)
-    def setValues(self, low: float, high: float) -> None:  # noqa: N802
+    def setValues(self, low: float, high: float) -> None:
         self.low.setValue(low)
         self.high.setValue(high)
 
     @Slot(float, float)
-    def setRange(self, low: float, high: float) -> None:  # noqa: N802
+    def setRange(self, low: float, high: float) -> None:
         for box in (self.low, self.high):
             box.setRange(low, high)
         self.rangeChanged.emit(low, high)
@@ -229,5 +231,5 @@ class ctkRangeWidget(QWidget):  # noqa: N801
     prefix = Property(str, lambda self: self.low.prefix(), _each("setPrefix"))
 
 
-class ctkDoubleRangeSlider(ctkRangeWidget):  # noqa: N801
+class ctkDoubleRangeSlider(ctkRangeWidget):
     """The range without numbers in Slicer; here with the numbers of ctkRangeWidget."""

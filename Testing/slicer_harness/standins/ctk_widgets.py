@@ -1,5 +1,7 @@
 """CTK's collapsible sections and path fields."""
 
+# ruff: noqa: N801, N802, N815  the names are CTK's
+
 from __future__ import annotations
 
 from PySide6.QtCore import Property, QChildEvent, QEvent, QRect, QSize, Qt, Signal, Slot
@@ -21,7 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 
-class ctkCollapsibleButton(QAbstractButton):  # noqa: N801  CTK's name
+class ctkCollapsibleButton(QAbstractButton):
     """A titled section: clicking the title hides what is below it."""
 
     contentsCollapsed = Signal(bool)
@@ -46,23 +48,23 @@ class ctkCollapsibleButton(QAbstractButton):  # noqa: N801  CTK's name
         self.updateGeometry()
         self.contentsCollapsed.emit(not shown)
 
-    def childEvent(self, event: QChildEvent) -> None:  # noqa: N802
+    def childEvent(self, event: QChildEvent) -> None:
         super().childEvent(event)
         child = event.child()
         if event.type() == QEvent.Type.ChildAdded and isinstance(child, QWidget) and not self.isChecked():
             child.hide()
 
-    def hitButton(self, position: object) -> bool:  # noqa: N802
+    def hitButton(self, position: object) -> bool:
         return QRect(0, 0, self.width(), self.HEIGHT).contains(position)
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         inner = self.layout().sizeHint() if self.layout() and self.isChecked() else QSize(0, self.HEIGHT)
         title = self.fontMetrics().horizontalAdvance(self.text()) + 40
         return QSize(max(inner.width(), title), max(inner.height(), self.HEIGHT))
 
-    minimumSizeHint = sizeHint  # noqa: N815
+    minimumSizeHint = sizeHint
 
-    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, _: QPaintEvent) -> None:
         painter = QStylePainter(self)
         option = QStyleOptionButton()
         option.initFrom(self)
@@ -93,7 +95,7 @@ class ctkCollapsibleButton(QAbstractButton):  # noqa: N801  CTK's name
     flat = Property(bool, lambda self: self._flat, _set_flat)
 
 
-class ctkCollapsibleGroupBox(QGroupBox):  # noqa: N801
+class ctkCollapsibleGroupBox(QGroupBox):
     """A group box whose contents can be folded away."""
 
     def __init__(self, *args: object) -> None:
@@ -110,7 +112,7 @@ class ctkCollapsibleGroupBox(QGroupBox):  # noqa: N801
     )
 
 
-class ctkPathLineEdit(QWidget):  # noqa: N801
+class ctkPathLineEdit(QWidget):
     """A path with a history and a button that browses."""
 
     currentPathChanged = Signal(str)
@@ -146,12 +148,12 @@ class ctkPathLineEdit(QWidget):  # noqa: N801
             self._set_path(path)
 
     @Slot()
-    def addCurrentPathToHistory(self) -> None:  # noqa: N802
+    def addCurrentPathToHistory(self) -> None:
         path = self._path()
         if path and self.combo_box.findText(path) < 0:
             self.combo_box.addItem(path)
 
-    def comboBox(self) -> QComboBox:  # noqa: N802
+    def comboBox(self) -> QComboBox:
         return self.combo_box
 
     def _path(self) -> str:
@@ -182,7 +184,7 @@ class ctkPathLineEdit(QWidget):  # noqa: N801
     showHistoryButton = Property(bool, lambda _self: True, lambda _self, _value: None)
 
 
-class ctkDirectoryButton(QPushButton):  # noqa: N801
+class ctkDirectoryButton(QPushButton):
     """A button that shows a folder and lets one choose another."""
 
     directoryChanged = Signal(str)
@@ -210,7 +212,7 @@ class ctkDirectoryButton(QPushButton):  # noqa: N801
     caption = Property(str, lambda self: self._caption, lambda self, value: setattr(self, "_caption", value))
 
 
-class ctkComboBox(QComboBox):  # noqa: N801
+class ctkComboBox(QComboBox):
     """A combo box with a text to show while nothing is chosen."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -224,7 +226,7 @@ class ctkComboBox(QComboBox):  # noqa: N801
     defaultText = Property(str, lambda self: self._default_text, _set_default_text)
 
 
-class ctkMessageBox(QMessageBox):  # noqa: N801
+class ctkMessageBox(QMessageBox):
     """A message with "do not show this again"."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

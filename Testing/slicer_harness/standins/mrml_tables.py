@@ -1,5 +1,7 @@
 """The MRML widgets that show a table, a plot and the subject hierarchy."""
 
+# ruff: noqa: N801, N802, N815  the names are Slicer's
+
 from __future__ import annotations
 
 from typing import Any
@@ -14,7 +16,7 @@ from .ctk_widgets import ctkComboBox
 from .mrml_widgets import SceneObserver, qMRMLWidget, qSlicerWidget
 
 
-class qMRMLTableView(QTableWidget):  # noqa: N801  Slicer's name
+class qMRMLTableView(QTableWidget):
     """Shows the vtkTable of a table node and follows it."""
 
     mrmlSceneChanged = Signal(object)
@@ -25,17 +27,17 @@ class qMRMLTableView(QTableWidget):  # noqa: N801  Slicer's name
         self._node: Any = None
         self._tag = 0
 
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         return self._scene
 
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         self._scene = scene
         self.mrmlSceneChanged.emit(scene)
 
-    def mrmlTableNode(self) -> Any:  # noqa: N802
+    def mrmlTableNode(self) -> Any:
         return self._node
 
-    def setMRMLTableNode(self, node: Any) -> None:  # noqa: N802
+    def setMRMLTableNode(self, node: Any) -> None:
         if self._node:
             self._node.RemoveObserver(self._tag)
         self._node = node
@@ -54,7 +56,7 @@ class qMRMLTableView(QTableWidget):  # noqa: N801  Slicer's name
                 self.setItem(row, column, QTableWidgetItem(table.GetValue(row, column).ToString()))
 
 
-class qMRMLPlotView(qSlicerWidget):  # noqa: N801
+class qMRMLPlotView(qSlicerWidget):
     """Draws the line series of the chart that a plot view node shows."""
 
     COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf")
@@ -65,19 +67,19 @@ class qMRMLPlotView(qSlicerWidget):  # noqa: N801
         self._view_node: Any = None
         self.setMinimumHeight(160)
 
-    def mrmlPlotViewNode(self) -> Any:  # noqa: N802
+    def mrmlPlotViewNode(self) -> Any:
         return self._view_node
 
-    def setMRMLPlotViewNode(self, node: Any) -> None:  # noqa: N802
+    def setMRMLPlotViewNode(self, node: Any) -> None:
         self._view_node = node
         if node:
             node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self.update())
         self.update()
 
-    def fitToContent(self) -> None:  # noqa: N802
+    def fitToContent(self) -> None:
         self.update()
 
-    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, _: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), QColor("white"))
@@ -143,7 +145,7 @@ def _ticks(bounds: tuple[float, float, float, float], area: QRectF) -> list[tupl
     ]
 
 
-class qMRMLPlotWidget(qMRMLWidget):  # noqa: N801
+class qMRMLPlotWidget(qMRMLWidget):
     """A plot view in a frame."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -153,17 +155,17 @@ class qMRMLPlotWidget(qMRMLWidget):  # noqa: N801
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._view)
 
-    def plotView(self) -> qMRMLPlotView:  # noqa: N802
+    def plotView(self) -> qMRMLPlotView:
         return self._view
 
-    def mrmlPlotViewNode(self) -> Any:  # noqa: N802
+    def mrmlPlotViewNode(self) -> Any:
         return self._view.mrmlPlotViewNode()
 
-    def setMRMLPlotViewNode(self, node: Any) -> None:  # noqa: N802
+    def setMRMLPlotViewNode(self, node: Any) -> None:
         self._view.setMRMLPlotViewNode(node)
 
 
-class qMRMLSubjectHierarchyComboBox(ctkComboBox):  # noqa: N801
+class qMRMLSubjectHierarchyComboBox(ctkComboBox):
     """Chooses an item of the subject hierarchy."""
 
     currentItemChanged = Signal(object)
@@ -176,31 +178,31 @@ class qMRMLSubjectHierarchyComboBox(ctkComboBox):  # noqa: N801
         self._observer = SceneObserver(self._refresh)
         self.currentIndexChanged.connect(lambda _: self.currentItemChanged.emit(self.currentItem()))
 
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         return self._observer.scene
 
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         self._observer.observe(scene)
         self._refresh()
 
-    def subjectHierarchyNode(self) -> Any:  # noqa: N802
+    def subjectHierarchyNode(self) -> Any:
         return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._observer.scene)
 
-    def currentItem(self) -> int:  # noqa: N802
+    def currentItem(self) -> int:
         index = self.currentIndex()
         return self._items[index] if 0 <= index < len(self._items) else 0
 
-    def setCurrentItem(self, item: int) -> None:  # noqa: N802
+    def setCurrentItem(self, item: int) -> None:
         self._refresh()
         self.setCurrentIndex(self._items.index(item) if item in self._items else -1)
 
-    def currentNode(self) -> Any:  # noqa: N802
+    def currentNode(self) -> Any:
         return self.subjectHierarchyNode().GetItemDataNode(self.currentItem()) if self.currentItem() else None
 
-    def clearSelection(self) -> None:  # noqa: N802
+    def clearSelection(self) -> None:
         self.setCurrentIndex(0 if self._none else -1)
 
-    def setNodeTypes(self, types: Any) -> None:  # noqa: N802
+    def setNodeTypes(self, types: Any) -> None:
         self._types = list(types)
         self._refresh()
 

@@ -1,13 +1,14 @@
 """The MRML widgets: what shows nodes of the scene."""
 
+# ruff: noqa: N801, N802, N815  the names are Slicer's
+
 from __future__ import annotations
 
 from typing import Any
 
 import slicer
-import vtk
-from PySide6.QtCore import Property, Qt, Signal, Slot
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QTableView, QWidget
+from PySide6.QtCore import Property, Signal
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QWidget
 
 from .ctk_sliders import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
 
@@ -34,7 +35,7 @@ class SceneObserver:
             self._changed()
 
 
-class qSlicerWidget(QWidget):  # noqa: N801  Slicer's name
+class qSlicerWidget(QWidget):
     """A widget that knows the scene and passes it on."""
 
     mrmlSceneChanged = Signal(object)
@@ -43,20 +44,20 @@ class qSlicerWidget(QWidget):  # noqa: N801  Slicer's name
         super().__init__(parent)
         self._scene: Any = None
 
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         return self._scene
 
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         if scene is not self._scene:
             self._scene = scene
             self.mrmlSceneChanged.emit(scene)
 
 
-class qMRMLWidget(qSlicerWidget):  # noqa: N801
+class qMRMLWidget(qSlicerWidget):
     """The top of a module's panel."""
 
 
-class qMRMLNodeComboBox(QWidget):  # noqa: N801
+class qMRMLNodeComboBox(QWidget):
     """Chooses a node of given classes; adds, renames and removes nodes where that is enabled."""
 
     currentNodeChanged = Signal(object)
@@ -93,47 +94,47 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
         self.setFocusProxy(self.combo_box)
         self._show_rows()
 
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         return self._observer.scene
 
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         self._observer.observe(scene)
         self._refresh()
 
-    def currentNode(self) -> Any:  # noqa: N802
+    def currentNode(self) -> Any:
         return (
             self._observer.scene.GetNodeByID(self._current)
             if self._observer.scene and self._current
             else None
         )
 
-    def setCurrentNode(self, node: Any) -> None:  # noqa: N802
+    def setCurrentNode(self, node: Any) -> None:
         self.setCurrentNodeID(node if isinstance(node, str) else node.GetID() if node else "")
 
-    def setCurrentNodeID(self, node_id: str | None) -> None:  # noqa: N802
+    def setCurrentNodeID(self, node_id: str | None) -> None:
         wanted = node_id or ""
         self._change(wanted if wanted in self._node_ids() else "")
 
-    def setCurrentNodeIndex(self, index: int) -> None:  # noqa: N802
+    def setCurrentNodeIndex(self, index: int) -> None:
         ids = self._node_ids()
         self._change(ids[index] if 0 <= index < len(ids) else "")
 
-    def nodeCount(self) -> int:  # noqa: N802
+    def nodeCount(self) -> int:
         return len(self._node_ids())
 
-    def nodeFromIndex(self, index: int) -> Any:  # noqa: N802
+    def nodeFromIndex(self, index: int) -> Any:
         ids = self._node_ids()
         return self._observer.scene.GetNodeByID(ids[index]) if 0 <= index < len(ids) else None
 
-    def addAttribute(self, node_type: str, name: str, value: Any = None) -> None:  # noqa: N802
+    def addAttribute(self, node_type: str, name: str, value: Any = None) -> None:
         self._attributes.append((node_type, name, value))
         self._refresh()
 
-    def removeAttribute(self, node_type: str, name: str) -> None:  # noqa: N802
+    def removeAttribute(self, node_type: str, name: str) -> None:
         self._attributes = [entry for entry in self._attributes if entry[:2] != (node_type, name)]
         self._refresh()
 
-    def addNode(self, node_type: str | None = None) -> Any:  # noqa: N802
+    def addNode(self, node_type: str | None = None) -> Any:
         scene, kind = self._observer.scene, node_type or self._types[0]
         node = scene.CreateNodeByClass(kind)
         node.UnRegister(None)
@@ -148,11 +149,11 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
             self.setCurrentNode(node)
         return node
 
-    def removeCurrentNode(self) -> None:  # noqa: N802
+    def removeCurrentNode(self) -> None:
         if node := self.currentNode():
             self._observer.scene.RemoveNode(node)
 
-    def renameCurrentNode(self) -> None:  # noqa: N802
+    def renameCurrentNode(self) -> None:
         node = self.currentNode()
         name, accepted = QInputDialog.getText(
             self, "Rename", "New name:", text=node.GetName() if node else ""
@@ -269,20 +270,20 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
 class _SceneAware:
     _scene: Any = None
 
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         return self._scene
 
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         self._scene = scene
 
 
-class qMRMLSliderWidget(_SceneAware, ctkSliderWidget):  # noqa: N801
+class qMRMLSliderWidget(_SceneAware, ctkSliderWidget):
     """ctkSliderWidget with units of the scene (the stand-in leaves units to suffix)."""
 
 
-class qMRMLSpinBox(_SceneAware, ctkDoubleSpinBox):  # noqa: N801
+class qMRMLSpinBox(_SceneAware, ctkDoubleSpinBox):
     """ctkDoubleSpinBox with units of the scene."""
 
 
-class qMRMLRangeWidget(_SceneAware, ctkRangeWidget):  # noqa: N801
+class qMRMLRangeWidget(_SceneAware, ctkRangeWidget):
     """ctkRangeWidget with units of the scene."""

@@ -1,6 +1,6 @@
 """Stand-in of slicer.ScriptedLoadableModule: the four classes that a scripted module derives from."""
 
-# ruff: noqa: N802, N803, N815  the names are Slicer's
+# ruff: noqa: N802, N815  the names are Slicer's
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""QUiLoader as Slicer has it: it knows the CTK and MRML widgets, and their signals and slots in connections."""
+"""QUiLoader as Slicer has it: it knows the CTK and MRML widgets and their signals and slots."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class QUiLoader(QtUiTools.QUiLoader):
 
 
 def _taken_settings(root: ET.Element) -> list[tuple[str, str, Any]]:
-    """Takes the enum and flag properties of CTK's and Slicer's widgets out of the tree: Qt finds no enum for them."""
+    """Takes enums and flags of CTK's and Slicer's widgets out of the tree: Qt could not read them."""
     settings = []
     for widget in root.iter("widget"):
         class_name = widget.get("class", "")
@@ -67,7 +67,7 @@ def _taken_settings(root: ET.Element) -> list[tuple[str, str, Any]]:
         for item in widget.findall("property"):
             text = item.findtext("set") or item.findtext("enum")
             names = [name.rpartition("::")[2] for name in (text or "").split("|")]
-            if text and item.get("name") not in QtWidgets_PROPERTIES and all(name in enums for name in names):
+            if text and item.get("name") not in QWIDGET_PROPERTIES and all(name in enums for name in names):
                 value = 0
                 for name in names:
                     value |= int(enums[name])
@@ -76,7 +76,7 @@ def _taken_settings(root: ET.Element) -> list[tuple[str, str, Any]]:
     return settings
 
 
-QtWidgets_PROPERTIES = frozenset(
+QWIDGET_PROPERTIES = frozenset(
     QtWidgets.QWidget.staticMetaObject.property(index).name()
     for index in range(QtWidgets.QWidget.staticMetaObject.propertyCount())
 )

@@ -1,4 +1,4 @@
-"""How a widget shows and changes a parameter: which widgets can show which types, and what they read and write."""
+"""How a widget shows and changes a parameter: which widgets show which types, what they read and write."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Parameter:
 
 
 def parameters_of(cls: type) -> dict[str, Parameter]:
-    """The annotated members of a class, with the defaults given by `= value`, by Default(value) or by the type."""
+    """The annotated members of a class; defaults come from `= value`, Default(value) or the type."""
     found = {}
     for name, kind in typing.get_type_hints(cls, include_extras=True).items():
         storage = storage_for(kind)

@@ -1,5 +1,7 @@
-"""How values of each type are kept in a vtkMRMLScriptedModuleNode: under the names and in the texts that Slicer uses,
-so that a scene saved here opens in Slicer."""
+"""How values are kept in a vtkMRMLScriptedModuleNode.
+
+The names and texts are those that Slicer uses, so that a scene saved here opens in Slicer.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +152,7 @@ class PackStorage(Storage):
 
 
 def storage_for(annotated: Any) -> Storage:
-    """The storage of a possibly annotated type; TypeError for one that Slicer, or this stand-in, cannot keep."""
+    """The storage of a possibly annotated type; TypeError for a type that cannot be kept."""
     kind, annotations = notes.split(annotated)
     validators = [entry for entry in annotations if isinstance(entry, notes.Validator)]
     if kind in _TEXTS:

@@ -1,6 +1,6 @@
 """parameterNodeWrapper: a class of typed parameters around a vtkMRMLScriptedModuleNode, and its widgets."""
 
-# ruff: noqa: N802  the names are Slicer's
+# ruff: noqa: N802, N815  the names are Slicer's
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Wrapper:
     allParameters: dict[str, Parameter]
     _is_parameter_node_wrapper = True
 
-    def __init__(self, parameterNode: Any) -> None:  # noqa: N803
+    def __init__(self, parameterNode: Any) -> None:
         self.parameterNode = parameterNode
         self._tags = itertools.count()
         self._guis: dict[int, tuple[dict[str, Connector], int]] = {}
@@ -83,7 +83,7 @@ class _Wrapper:
             setattr(self, top, value)
 
     def connectGui(self, gui: Any) -> int:
-        """Joins every widget below `gui` that has a SlicerParameterName; returns the number to disconnect by."""
+        """Joins every widget below `gui` that has a SlicerParameterName; returns a tag for disconnectGui."""
         is_widget = hasattr(gui, "isWidgetType")
         widgets = gui.findChildren(qt.QWidget) if is_widget else vars(gui).values()
         named = {widget.property("SlicerParameterName"): widget for widget in widgets}
