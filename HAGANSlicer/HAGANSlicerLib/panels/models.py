@@ -10,11 +10,12 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from HAGANCore.models.registry import model_folder
+from HAGANCore.models.registry import model_folder, registry_entry
+from HAGANCore.volumes.profiles import PROFILES
 
 from ..panel import Context, Job, Panel
 
-PRESENT, DOWNLOADABLE = "present", "downloadable"
+PRESENT, DOWNLOADABLE, DAMAGED = "present", "downloadable", "damaged"
 """States of a model; any other can only be had from its authors."""
 
 
@@ -39,9 +40,9 @@ class ModelsPanel(Panel):
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
         table.connect("itemSelectionChanged()", self._selected)
-        self.ui.modelsTree.connect(
-            "itemDoubleClicked(QTreeWidgetItem*,int)", lambda item, column: self._use()
-        )
+        table.connect("cellDoubleClicked(int,int)", lambda row, column: self._use())
+        for name in PROFILES:
+            self.ui.importProfileComboBox.addItem(name)
         self.ui.useButton.connect("clicked()", self._use)
         self.ui.downloadButton.connect("clicked()", self.download)
         self.ui.refreshButton.connect("clicked()", self.refresh)
@@ -75,24 +76,24 @@ class ModelsPanel(Panel):
 
     def download(self) -> None:
         """Download the selected model, after saying how much and from where."""
-        model = self._chosen()
+        model = registry_entry(self._chosen()["name"])
         question = _(
             "Download '{title}' ({megabytes} MB)?\n\nFrom: {url}\nSHA-256: {sha256}\nLicence: {licence}\n\n"
             "Only the request for this file is sent."
         ).format(
-            title=model["title"],
-            megabytes=f"{model['bytes'] / 1e6:,.1f}",
-            url=model["url"],
-            sha256=model["sha256"],
-            licence=model["licence"],
+            title=model.title,
+            megabytes=f"{(model.bytes or 0) / 1e6:,.1f}",
+            url=model.url,
+            sha256=model.sha256,
+            licence=model.licence,
         )
         if not slicer.util.confirmOkCancelDisplay(question, _("Download a model")):
             return
         self.job.start(
             "download",
-            _("Downloading {name}").format(name=model["name"]),
-            on_result=lambda result: self._arrived(model["name"]),
-            name=model["name"],
+            _("Downloading {name}").format(name=model.name),
+            on_result=lambda result: self._arrived(model.name),
+            name=model.name,
         )
 
     def import_model(self) -> None:
@@ -107,6 +108,7 @@ class ModelsPanel(Panel):
             on_result=lambda result: self._arrived(name),
             paths=paths,
             name=name,
+            profile=self.ui.importProfileComboBox.currentText,
         )
 
     def choose_files(self) -> list[str]:
@@ -156,16 +158,16 @@ class ModelsPanel(Panel):
         self._card_of = model.get("name", "")
         if not model:
             self.ui.cardBrowser.setPlainText("")
-        elif model["state"] == PRESENT:
+        elif model["state"] == DAMAGED:
+            self.ui.cardBrowser.setPlainText(model["problem"])
+        else:
             self.ui.cardBrowser.setPlainText(_("Reading the card…"))
             self.context.worker.request(
                 "model_card",
                 model=model["name"],
-                on_result=lambda result: self._show_card(model["name"], result["card"]),
+                on_result=lambda result: self._show_card(model["name"], result["text"]),
                 on_error=lambda kind, message: self._show_card(model["name"], message),
             )
-        else:
-            self.ui.cardBrowser.setPlainText(missing_card(model))
 
     def _show_card(self, name: str, text: str) -> None:
         if name == self._card_of:  # another one may have been selected since
@@ -220,15 +222,4 @@ def state_text(model: dict[str, Any]) -> str:
         return _("here")
     if model["state"] == DOWNLOADABLE:
         return _("download, {megabytes} MB").format(megabytes=f"{model['bytes'] / 1e6:,.0f}")
-    return _("from its authors")
-
-
-def missing_card(model: dict[str, Any]) -> str:
-    """Return what is known of a model that is not on this machine."""
-    parts = [
-        model["title"],
-        model.get("how_to_obtain", ""),
-        _("Licence: {licence}").format(licence=model.get("licence", "?")),
-        _("Citation: {citation}").format(citation=model.get("citation", "?")),
-    ]
-    return "\n\n".join(part for part in parts if part)
+    return _("damaged") if model["state"] == DAMAGED else _("from its authors")
