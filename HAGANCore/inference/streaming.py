@@ -20,7 +20,7 @@ from .slab_layers import ChannelStatistics, PhaseConv, SlabConv, group_norm_relu
 
 SLAB_BYTES = 8 << 20
 """Activations of one slab. A few MB stay in the processor's cache between the layers."""
-COMMON_BYTES = 64 << 20
+COMMON_BYTES = 32 << 20
 """Up to this size the activations of a common block are normalised as a whole, which is faster."""
 
 
@@ -135,10 +135,12 @@ class StreamedGenerator:
             x = high(features, start, stop)
             x = voxel_norm_relu_(x, norm) if isinstance(norm, VoxelNorm) else x.relu_()
             parts = self._output.contributions(x)
+            del x  # 17 MB at 512³ that would stay while the next one is computed
             first, last = carried is None, stop == features.shape[2]
             outside = torch.zeros_like(parts[:1])
             below, above = outside if carried is None else carried, [outside] if last else []
             carried = parts[-1:].clone()
             slab = self._output.between(torch.cat([below, parts, *above])).tanh_()
+            del parts, below
             # Of the two slices between the volume and what is outside, one is outside.
             yield 4 * start - int(not first), slab[int(first) : len(slab) - int(last)]
