@@ -94,7 +94,7 @@ class HAGANSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Reload the whole package, not this file alone."""
         for name in [name for name in sys.modules if name.split(".")[0] == "HAGANSlicerLib"]:
             del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
+        slicer.util.reloadScriptedModule(self.moduleName)
 
 
 class HAGANSlicerLogic(ScriptedLoadableModuleLogic):
