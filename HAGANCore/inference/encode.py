@@ -127,7 +127,7 @@ def _encoded(model: Model, prepared: Prepared, class_index: int | None, progress
     """Return the encoders' latent; of a conditional model with the class that shows the scan best."""
 
     def work(generator: StreamedGenerator) -> tuple[np.ndarray, int | None]:
-        z, low = _encode_cube(model, prepared.array, progress)
+        z, low = encode_cube(model, prepared.array, progress)
         chosen = class_index
         if model.architecture.classes and chosen is None:
             chosen = _best_class(generator, z, low)
@@ -138,7 +138,7 @@ def _encoded(model: Model, prepared: Prepared, class_index: int | None, progress
 
 
 @torch.no_grad()
-def _encode_cube(model: Model, array: np.ndarray, progress: Progress) -> tuple[Tensor, Tensor]:
+def encode_cube(model: Model, array: np.ndarray, progress: Progress = no_progress) -> tuple[Tensor, Tensor]:
     """Return the latent (1, latent) of a cube in [-1, 1], and the cube at a quarter of its size."""
     encoder, ground = model.encoders()
     features, low = [], []

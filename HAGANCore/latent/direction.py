@@ -100,6 +100,8 @@ class Direction:
     """Targets that it was made not to move."""
     effects: dict[str, float] = field(default_factory=dict)
     """Measured change of each other target, in its standard deviations, per one of the own target."""
+    checked: dict[str, float] = field(default_factory=dict)
+    """How well open-loop steps met what was asked in calibration: see ``Calibrated.checked``."""
     r2: float | None = None
     """Cross-validated R² of the target's prediction from z."""
     auc: float | None = None
@@ -172,6 +174,7 @@ class Direction:
             "range": list(self.range),
             "held_fixed": list(self.held_fixed),
             "effects": dict(self.effects),
+            "checked": dict(self.checked),
             "r2": self.r2,
             "auc": self.auc,
             "samples": self.samples,
@@ -204,6 +207,7 @@ class Direction:
             values["range"] = _numbers(document["range"])
             values["held_fixed"] = tuple(document["held_fixed"])
             values["effects"] = {str(key): _number(value) for key, value in document["effects"].items()}
+            values["checked"] = {str(key): _number(value) for key, value in document["checked"].items()}
             values["baseline"] = {str(key): _number(value) for key, value in document["baseline"].items()}
             values["fitted_on"] = dict(document["fitted_on"])
             gain = tensors.get(f"{name}.gain")
@@ -219,7 +223,7 @@ class Direction:
     def _entries() -> tuple[str, ...]:
         return (
             *("name", "unit", "target", "method", "calibrated", "calibration", "range", "held_fixed"),
-            *("effects", "r2", "auc", "samples", "baseline", "fitted_on"),
+            *("effects", "checked", "r2", "auc", "samples", "baseline", "fitted_on"),
         )
 
     @classmethod

@@ -1,0 +1,343 @@
+"""Steps in the target's unit: how far to go on average, how far for one latent, and until it is met."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import HaganError
+from ..progress import Progress, no_progress
+from ..segmentation import segment
+from .direction import GAIN_LIMITS, Calibration, Direction, with_steps
+from .disentangle import Responses
+from .extras import estimators
+from .targets import TARGETS
+
+if TYPE_CHECKING:
+    from ..inference.latentfile import Latent
+    from ..inference.model import Model
+
+Array = npt.NDArray[np.float64]
+MONOTONE = 0.95
+"""Share of the latents that must answer every longer step with more of the target."""
+PLAUSIBLE = (0.005, 0.995)
+"""Quantiles of the model's own volumes within which the average latent's target must stay."""
+BEYOND = 1.5
+"""How far past the calibrated lengths the closed loop may go."""
+_GAIN_STRENGTHS = np.logspace(-1, 4, 21)
+_WORTH = 0.05
+"""Cross-validated R² from which a model of the gain is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What calibration finds for one direction."""
+
+    calibration: Calibration
+    range: tuple[float, float]
+    gain: Array | None
+    checked: dict[str, float]
+    """How well it holds for the latents it was measured on: ``latents``, ``monotone`` (share of them over the
+    range), ``slope`` and ``r2`` of measured against requested change, ``gain_r2`` (cross-validated)."""
+
+
+def calibrate(
+    responses: Responses, target: str, features: Array, plausible: tuple[float, float], name: str
+) -> Calibrated:
+    """Fit the map from change to length, and the gain of single latents, on measured volumes.
+
+    The mean answer over latents is made monotone by isotonic regression (pool adjacent violators). The gain
+    of each latent, its answer in parts of the mean one, is regressed on ``features`` of z.
+
+    Args:
+        responses: measured along the direction.
+        target: what it moves.
+        features: weights (F, latent) whose products with z the gain may depend on: those of the targets.
+        plausible: smallest and largest value the target may take for the average latent.
+        name: of the direction, for messages.
+
+    Raises:
+        HaganError: the target does not rise along the direction.
+    """
+    changes = responses.changes(target)
+    good = np.isfinite(changes).all(axis=1)
+    changes, z = changes[good], responses.z[good]
+    order = np.argsort(np.append(responses.lengths, 0.0))
+    lengths, mean = np.append(responses.lengths, 0.0)[order], np.append(changes.mean(axis=0), 0.0)[order]
+    first, last = _rising_part(changes, responses.lengths)
+    base = float(np.nanmean(responses.base[:, list(TARGETS).index(target)]))
+    isotonic = estimators().isotonic.IsotonicRegression()
+    curve = np.asarray(isotonic.fit(lengths, mean).predict(lengths), np.float64)
+    curve -= curve[lengths == 0]
+    knots = _strictly_rising(curve, lengths)
+    if len(knots) < 2:
+        raise HaganError(
+            f"The direction '{name}' does not raise '{target}' on average, so it cannot be calibrated; fit "
+            "it on more samples or hold fewer targets fixed."
+        )
+    calibration = Calibration(tuple(curve[knots].tolist()), tuple(lengths[knots].tolist()))
+    low = max(calibration.change_for(first), calibration.change[0], plausible[0] - base)
+    high = min(calibration.change_for(last), calibration.change[-1], plausible[1] - base)
+    gain, factor, gain_r2 = _gain(changes, responses.lengths, calibration, z, features)
+    inside = (responses.lengths >= first) & (responses.lengths <= last)
+    asked = np.array([calibration.change_for(length) for length in responses.lengths[inside]])
+    checked = {
+        "latents": float(len(z)),
+        "monotone": float(_monotone(changes, responses.lengths, first, last).mean()),
+        **_agreement(factor[:, None] * asked, changes[:, inside]),
+    }
+    if gain_r2 is not None:
+        checked["gain_r2"] = gain_r2
+    return Calibrated(calibration, (_rounded(min(low, 0.0)), _rounded(max(high, 0.0))), gain, checked)
+
+
+def linear(weights: Array, vector: Array, span: float) -> tuple[Calibration, tuple[float, float]]:
+    """Return the calibration that the fitted line predicts, where a target cannot be measured on a volume.
+
+    Args:
+        weights: change of the target per unit of z, (latent,).
+        vector: the direction, (latent,).
+        span: the largest change to allow either way.
+    """
+    slope = float(weights @ vector)
+    edge = _rounded(span)
+    return Calibration((-edge, 0.0, edge), (-edge / slope, 0.0, edge / slope)), (-edge, edge)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What the closed loop came to."""
+
+    latent: Latent
+    requested: float
+    """Change that was asked for, in the direction's unit."""
+    measured: float
+    """Change that the latent's volume has."""
+    iterations: int
+    """Volumes that were measured, the start not counted."""
+    note: str
+    """Empty where the change was met; else what the nearest one is."""
+
+
+def reach(
+    model: Model,
+    latent: Latent,
+    direction: Direction,
+    change: float,
+    tolerance: float = 0.02,
+    most: int = 10,
+    progress: Progress = no_progress,
+) -> Reached:
+    """Move one latent until its own volume has changed as asked: a closed loop of measured secant steps.
+
+    Starts from the calibrated step and goes on with the secant through what was measured, kept between the
+    nearest steps on either side (the Illinois variant of regula falsi), so that it cannot run away.
+
+    Args:
+        model: makes the volumes.
+        latent: where to start; also one encoded from a scan.
+        direction: its target must be measurable.
+        change: of the target, in the direction's unit, against the start; may lie outside the range.
+        tolerance: largest error, in parts of the change (of a tenth of the target's standard deviation where
+            the change is smaller than that).
+        most: volumes measured at most.
+        progress: called for every volume.
+
+    Returns:
+        The nearest that was found; :attr:`Reached.note` says so where it is not near enough.
+
+    Raises:
+        HaganError: the target cannot be measured on a volume, or nothing of it was found there.
+    """
+    direction.require_model(model.file)
+    if direction.target not in TARGETS:
+        raise HaganError(
+            f"The target of the direction '{direction.name}' cannot be measured on a volume, so there is no "
+            "closed loop for it; move along it without."
+        )
+    if not math.isfinite(change):
+        raise HaganError(f"The change must be a number; found {change}.")
+    start = _measure(model, latent, direction)
+    least = 0.1 * direction.baseline.get("sd", 0.0)
+    allowed = tolerance * max(abs(change), least)
+    search = _Search(direction, latent, change)
+    best = (0.0, 0.0)
+    length = search.first()
+    for count in range(1, most + 1):
+        if abs(best[1] - change) <= allowed or length is None:
+            return _reached(latent, direction, change, best, count - 1, allowed)
+        there = _along(latent, direction, length, change)
+        measured = _measure(model, there, direction) - start
+        progress(
+            count / most, f"{direction.name}: {measured:+.4g} of {change:+.4g} {direction.unit}".rstrip()
+        )
+        if abs(measured - change) < abs(best[1] - change):
+            best = (length, measured)
+        length = search.next(length, measured)
+    return _reached(latent, direction, change, best, most, allowed)
+
+
+class _Search:
+    """Finds the length at which the measured change is the wanted one; ``error`` is measured - wanted."""
+
+    def __init__(self, direction: Direction, latent: Latent, change: float) -> None:
+        self.direction, self.change = direction, change
+        self.gain = direction.gain_at(latent.z)
+        low, high = direction.calibration.step[0], direction.calibration.step[-1]
+        self.edges = (BEYOND * low, BEYOND * high)
+        self.below: tuple[float, float] | None = None
+        self.above: tuple[float, float] | None = None
+        self._last_side = 0
+        self._note(0.0, -change)
+
+    def first(self) -> float | None:
+        """Return the calibrated length, not beyond the edges."""
+        return float(np.clip(self.direction.calibration.step_for(self.change / self.gain), *self.edges))
+
+    def next(self, length: float, measured: float) -> float | None:
+        """Return the next length to try; None where an edge does not suffice."""
+        self._note(length, measured - self.change)
+        if self.below is None or self.above is None:
+            edge = self.edges[1] if self.above is None else self.edges[0]
+            if length == edge:
+                return None
+            # Not yet on the other side: the slope so far says where it is; half as far again, to get over.
+            slope = measured / length if measured * length > 0 else None
+            ahead = length + 1.5 * (self.change - measured) / slope if slope else 2 * length
+            return ahead if abs(length) < abs(ahead) < abs(edge) else edge
+        (a, error_a), (b, error_b) = self.below, self.above
+        share = float(np.clip(error_a / (error_a - error_b), 0.05, 0.95))
+        return a + share * (b - a)
+
+    def _note(self, length: float, error: float) -> None:
+        side = -1 if error < 0 else 1
+        # Illinois: the end that stays for a second time counts half, or the other one would creep.
+        if side == self._last_side:
+            if side < 0 and self.above is not None:
+                self.above = (self.above[0], self.above[1] / 2)
+            elif side > 0 and self.below is not None:
+                self.below = (self.below[0], self.below[1] / 2)
+        self._last_side = side
+        if side < 0:
+            self.below = (length, error)
+        else:
+            self.above = (length, error)
+
+
+def _reached(
+    latent: Latent,
+    direction: Direction,
+    change: float,
+    best: tuple[float, float],
+    count: int,
+    allowed: float,
+) -> Reached:
+    length, measured = best
+    note = ""
+    if abs(measured - change) > allowed:
+        note = (
+            f"A change of {change:+.4g} {direction.unit} is out of range for this latent; nearest is "
+            f"{measured:+.4g} {direction.unit}."
+        )
+    return Reached(_along(latent, direction, length, measured), change, measured, count, note)
+
+
+def _along(latent: Latent, direction: Direction, length: float, amount: float) -> Latent:
+    z = latent.z.astype(np.float64) + length * direction.vector
+    step: dict[str, Any] = {
+        "direction": direction.name,
+        "amount": float(amount),
+        "unit": direction.unit,
+        "length": length,
+        "measured": True,
+    }
+    return with_steps(latent, z, [step] if length else [])
+
+
+def _measure(model: Model, latent: Latent, direction: Direction) -> float:
+    volume = model.decode(latent)
+    value = TARGETS[str(direction.target)].measure(volume, segment(volume))
+    if not math.isfinite(value):
+        raise HaganError(
+            f"'{direction.target}' could not be measured on the volume of the latent: nothing of it was "
+            "found there; take another latent or a smaller change."
+        )
+    return value
+
+
+def _monotone(changes: Array, lengths: Array, first: float, last: float) -> npt.NDArray[np.bool_]:
+    """Tell for each latent whether it rises with every step from the length ``first`` to ``last``."""
+    inside = (lengths >= first) & (lengths <= last)
+    whole = np.column_stack([changes[:, inside], np.zeros(len(changes))])
+    order = np.argsort(np.append(lengths[inside], 0.0))
+    return np.asarray(np.diff(whole[:, order], axis=1).min(axis=1) > 0)
+
+
+def _rising_part(changes: Array, lengths: Array) -> tuple[float, float]:
+    """Return the widest stretch of lengths around 0 over which enough latents rise; at least one each way."""
+    lower, upper = sorted(lengths[lengths < 0], reverse=True), sorted(lengths[lengths > 0])
+    first, last = lower[0], upper[0]
+    for candidate in lower[1:]:
+        if _monotone(changes, lengths, candidate, 0.0).mean() < MONOTONE:
+            break
+        first = candidate
+    for candidate in upper[1:]:
+        if _monotone(changes, lengths, 0.0, candidate).mean() < MONOTONE:
+            break
+        last = candidate
+    return float(first), float(last)
+
+
+def _strictly_rising(curve: Array, lengths: Array) -> npt.NDArray[np.int64]:
+    """Return the knots to keep, 0 among them: where the isotonic curve is flat, the one nearest to 0."""
+    least = 1e-6 * np.ptp(curve)
+    zero = int(np.flatnonzero(lengths == 0)[0])
+    kept = [zero]
+    for index in range(zero + 1, len(curve)):
+        if curve[index] > curve[kept[-1]] + least:
+            kept.append(index)
+    for index in range(zero - 1, -1, -1):
+        if curve[index] < curve[kept[0]] - least:
+            kept.insert(0, index)
+    return np.array(kept)
+
+
+def _gain(
+    changes: Array, lengths: Array, calibration: Calibration, z: Array, features: Array
+) -> tuple[Array | None, Array, float | None]:
+    """Return g, (latent,), each latent's gain as predicted without having seen it, (P,), and their R².
+
+    g is None and the gain 1 where predicting it would not be worth it.
+    """
+    mean = np.array([calibration.change_for(length) for length in lengths])
+    ratio = changes @ mean / (mean @ mean)
+    ratio = ratio / ratio.mean() - 1.0
+    scaled = features / np.linalg.norm(features, axis=1, keepdims=True)
+    sklearn = estimators()
+    model = sklearn.linear_model.RidgeCV(_GAIN_STRENGTHS, fit_intercept=False)
+    folds = sklearn.model_selection.KFold(min(10, len(z)))
+    predicted = sklearn.model_selection.cross_val_predict(model, z @ scaled.T, ratio, cv=folds)
+    r2 = 1.0 - float(((ratio - predicted) ** 2).sum() / (ratio**2).sum())
+    if r2 < _WORTH:
+        return None, np.ones(len(z)), None
+    gain: Array = model.fit(z @ scaled.T, ratio).coef_ @ scaled
+    return gain, np.clip(1.0 + predicted, *GAIN_LIMITS), r2
+
+
+def _agreement(asked: Array, measured: Array) -> dict[str, float]:
+    """Return slope and R² of measured against requested change; R² about the line of identity."""
+    slope = float((asked * measured).sum() / (asked**2).sum())
+    rest = ((measured - asked) ** 2).sum() / ((measured - measured.mean()) ** 2).sum()
+    return {"slope": slope, "r2": 1.0 - float(rest)}
+
+
+def _rounded(value: float) -> float:
+    """Return a limit with two figures, towards 0: 1,500 mL is easier to read than 1,537.2 mL."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    return float(math.copysign(math.floor(abs(value) / unit + 1e-9) * unit, value))
