@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "show the whole chain on one scan: generate, encode, map back, measure",
     "generate": "make synthetic volumes from a model file",
     "encode": "find the latent of a scan and lay its reconstruction over it",
+    "explore": "walk along a latent direction: volumes, measurements, figure, animation",
     "segment": "outline lungs and bones and measure them in millilitres",
     "phantom": "make thorax phantoms with known anatomy",
     "preprocess": "turn a folder of scans into a cohort for training",

@@ -1,0 +1,264 @@
+"""``hagan explore``: walk along a latent direction and write what it does, in pictures and in numbers."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HaganError
+from .console import Console
+from .generate import add_model_arguments, memory_entries
+
+if TYPE_CHECKING:
+    from ..inference.latentfile import Latent
+    from ..inference.model import Model
+    from ..latent.direction import Direction
+    from ..latent.onto_scan import Method
+    from ..latent.series import Series
+    from ..latent.walk import Step, Walk
+    from ..progress import Progress
+    from ..volumes.volume import Volume
+
+_MOST_STEPS = 200
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_EPILOG = """Writes the series of volumes with label maps, a table (CSV) of what was asked for and what was
+measured, a figure, the curve of asked against measured, and an animation (GIF).
+
+Values are changes in the unit of the direction, or in percent of the start's own volume:
+  -1000..1000:5   five steps from -1000 to 1000        -500,0,500   these        -10%..10%:5   percent
+
+Examples:
+  hagan explore --model demo --seed 7 --direction "lung volume" --values -1000..1000:5 --out walk/
+  hagan explore --model demo --seed 7 --direction "lung volume" --values 500 --exact --out walk/
+  hagan explore --model demo --scan thorax.nii.gz --refine 100 --direction "lung volume" \\
+      --values -10%..10%:5 --onto-scan --out walk/
+
+--onto-scan carries each change over to the scan itself: directions in mL deform it ('warp'), others add
+the difference between two reconstructions ('difference'). With --exact a warp is made as strong as the
+change needs it on the scan. The result is synthetic and says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What was asked for with ``--values``."""
+
+    numbers: tuple[float, ...]
+    percent: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``hagan explore``."""
+    parser.epilog = _EPILOG
+    # So that "--values -1000..1000:5" is taken for a value: argparse knows plain negative numbers only.
+    parser._negative_number_matcher = re.compile(r"^-[\d.]")
+    add_model_arguments(parser)
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument("--seed", type=int, metavar="S", help="start from the volume of this seed")
+    start.add_argument("--latent", type=Path, metavar="L", help="start from a file NAME.latent.json")
+    start.add_argument("--scan", type=Path, metavar="CT", help="start from a scan, which is encoded first")
+    parser.add_argument(
+        "--direction", required=True, metavar="D", help="name of a direction ('hagan directions list')"
+    )
+    parser.add_argument(
+        "--values",
+        type=amounts,
+        required=True,
+        metavar="V",
+        help="changes, e.g. -1000..1000:5, a list, or percent",
+    )
+    parser.add_argument(
+        "--exact", action="store_true", help="measure and correct until each change is met within 2 %%"
+    )
+    parser.add_argument(
+        "--hold",
+        action="append",
+        default=[],
+        metavar="D",
+        help="measure and correct so that this other direction's target stays as it is (may be repeated)",
+    )
+    parser.add_argument(
+        "--refine", type=int, default=0, metavar="N", help="with --scan: steps that refine the latent"
+    )
+    parser.add_argument(
+        "--onto-scan",
+        nargs="?",
+        const="auto",
+        choices=("auto", "warp", "difference"),
+        help="with --scan: also carry each change over to the scan itself",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the files go")
+
+
+def amounts(text: str) -> Amounts:
+    """Return the changes in a text such as ``-1000..1000:5``, ``-500,0,500`` or ``-10%..10%:5``.
+
+    >>> amounts("-1000..1000:5").numbers
+    (-1000.0, -500.0, 0.0, 500.0, 1000.0)
+    >>> amounts("5%, 10 %")
+    Amounts(numbers=(5.0, 10.0), percent=True)
+    """
+    numbers: list[float] = []
+    percent = set()
+    for part in text.split(","):
+        match = re.fullmatch(
+            rf"\s*({_NUMBER})\s*(%?)\s*(?:\.\.\s*({_NUMBER})\s*(%?)\s*:\s*(\d{{1,9}})\s*)?", part
+        )
+        count = int(match[5] or 1) if match else 0
+        if match is None or not 1 <= count <= _MOST_STEPS or (match[3] and count < 2):
+            raise argparse.ArgumentTypeError(
+                f"'{part}' is no change; give numbers such as -500,0,500, a range with its number of steps "
+                f"such as -1000..1000:5 (2 to {_MOST_STEPS}), or percent such as -10%..10%:5"
+            )
+        first, last = float(match[1]), float(match[3] or match[1])
+        percent |= {match[2]} | ({match[4]} if match[3] else set())
+        numbers += [first + (last - first) * index / max(1, count - 1) for index in range(count)]
+    if len(percent) > 1 or not all(map(math.isfinite, numbers)) or len(numbers) > _MOST_STEPS:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' must be finite changes, all in percent or none, at most {_MOST_STEPS}"
+        )
+    return Amounts(tuple(numbers), percent == {"%"})
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Walk and write; returns the document of ``--json``."""
+    from ..inference.model import load_model
+    from ..latent.series import Target, measurements, write_series
+    from ..latent.walk import start_of, walk
+    from ..progress import part_of
+
+    _check(args)
+    begun = time.perf_counter()
+    model = load_model(args.model, args.device, args.precision)
+    direction, held = _directions(model, args.direction, args.hold)
+    console.print(model.plan.text)
+    warnings: list[str] = []
+    with console.progress("explore") as progress:
+        ready = 0.3 if args.scan else 0.02
+        scan, latent = _start(args, model, warnings, part_of(progress, 0.0, ready))
+        start = start_of(model, latent, direction)
+        walked = walk(
+            model,
+            start,
+            direction,
+            _changes(args.values, start, direction),
+            exact=args.exact,
+            held=held,
+            progress=part_of(progress, ready, 0.6),
+        )
+        target = None
+        if scan is not None and args.onto_scan:
+            target = Target(scan, _method(args.onto_scan, direction), args.exact)
+        series = write_series(
+            model, walked, args.out, _stem(args, model), target, part_of(progress, 0.6, 1.0)
+        )
+    warnings += [*series.warnings, *(note for note in model.notes if note not in warnings)]
+    for warning in warnings:
+        console.warn(warning)
+    _print(walked, series, console)
+    return {
+        "model": model.name,
+        "model_sha256": model.file.sha256,
+        "direction": {"name": direction.name, "unit": direction.unit, "target": direction.target},
+        "exact": args.exact,
+        "held": args.hold,
+        "start": {"value": start.value, **measurements(start.segmentation)},
+        "steps": series.entries,
+        "files": series.files,
+        "synthetic": True,
+        "warnings": warnings,
+        "seconds": round(time.perf_counter() - begun, 2),
+        "plan": model.plan.text,
+        **memory_entries(),
+    }
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.refine < 0:
+        raise HaganError(f"The number of refinement steps must be 0 or more; found {args.refine}.")
+    if args.scan is None and (args.onto_scan or args.refine):
+        option = "--onto-scan" if args.onto_scan else "--refine"
+        raise HaganError(f"{option} needs a scan; give one with --scan.")
+
+
+def _directions(model: Model, name: str, hold: list[str]) -> tuple[Direction, list[Direction]]:
+    from ..latent.direction import directions_of
+
+    known = directions_of(model)
+    for wanted in (name, *hold):
+        if wanted not in known:
+            there = ", ".join(f"'{each}'" for each in known)
+            raise HaganError(
+                f"The model '{model.name}' has no direction '{wanted}'; "
+                + (f"it has {there}." if known else "it has none: fit some with 'hagan directions fit'.")
+            )
+    if name in hold:
+        raise HaganError(f"'{name}' cannot be moved and held fixed at once; take it out of --hold.")
+    return known[name], [known[each] for each in dict.fromkeys(hold)]
+
+
+def _start(
+    args: argparse.Namespace, model: Model, warnings: list[str], progress: Progress
+) -> tuple[Volume | None, Latent]:
+    """Return the scan, where there is one, and the latent to start from."""
+    from ..inference.latentfile import read_latent
+    from ..volumes.io import read_volume
+
+    if args.latent:
+        return None, read_latent(args.latent)
+    if not args.scan:
+        return None, model.latent(args.seed, args.class_)
+    scan = read_volume(args.scan)
+    encoding = model.encode(scan, args.refine, args.class_, progress=progress)
+    warnings += [*scan.meta.get("notes", ()), *encoding.warnings]
+    return scan, encoding.latent
+
+
+def _changes(values: Amounts, start: Step, direction: Direction) -> list[float]:
+    if not values.percent:
+        return list(values.numbers)
+    if direction.unit != "mL" or not start.value:
+        raise HaganError(
+            f"Percent are of a measured volume; the direction '{direction.name}' is in "
+            f"'{direction.unit or 'lengths of latent space'}'. Give the changes in that."
+        )
+    return [number / 100 * start.value for number in values.numbers]
+
+
+def _method(wanted: str, direction: Direction) -> Method:
+    from ..latent.onto_scan import METHODS, method_for
+
+    return next((each for each in METHODS if each == wanted), method_for(direction))
+
+
+def _print(walked: Walk, series: Series, console: Console) -> None:
+    unit, carried = walked.direction.unit, "onto_scan" in series.entries[0]
+    console.print(f"{'asked':>10}{'measured':>10}{'%':>8}" + (f"{'scan':>10}{'%':>8}" if carried else ""))
+    for entry in series.entries:
+        cells = [entry, entry["onto_scan"]] if carried else [entry]
+        line = "".join(_cell(cell["measured"], 10) + _cell(cell["measured_percent"], 8) for cell in cells)
+        console.print(f"{entry['requested']:+10.4g}{line}  {entry['note']}".rstrip())
+    if walked.start.value is not None:
+        console.print(f"changes in {unit}; the start has {walked.start.value:.4g} {unit}")
+    for name, path in series.files.items():
+        console.print(f"{name.replace('_', ' ')}: {path}")
+    console.print("All volumes are synthetic. Not for diagnosis.")
+
+
+def _cell(value: float | None, width: int) -> str:
+    return " " * (width - 1) + "-" if value is None else f"{value:+{width}.1f}"
+
+
+def _stem(args: argparse.Namespace, model: Model) -> str:
+    """Return what the names of files begin with: the model and the start."""
+    from ..volumes.io import scan_name
+
+    if args.seed is not None:
+        return f"{model.name}_seed{args.seed}"
+    if args.scan:
+        return scan_name(args.scan)
+    return str(args.latent.name).removesuffix(".json").removesuffix(".latent")
