@@ -1,0 +1,130 @@
+"""Every example in the protocol's document, sent to a real worker: the replies are as the document says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import HAGANCore
+from HAGANCore.inference.model import load_model
+from HAGANCore.resources import resource_path
+from HAGANCore.training.process import training_state
+from HAGANCore.worker import protocol, wire
+from HAGANCore.worker.client import WorkerClient
+from HAGANCore.worker.requests import REQUESTS
+
+DOCUMENT = Path(wire.__file__).with_name("README.md").read_text(encoding="utf-8")
+MEASUREMENTS = {
+    "lungs_ml",
+    "left_lung_ml",
+    "right_lung_ml",
+    "bones_ml",
+    "thorax_ml",
+    "lungs_percent",
+    "bones_percent",
+}
+
+
+def examples() -> list[list[dict[str, Any]]]:
+    """Return the examples: a request and its replies each."""
+    blocks = re.findall(r"```json\n(.*?)```", DOCUMENT, flags=re.DOTALL)
+    return [[json.loads(line) for line in block.splitlines()] for block in blocks]
+
+
+@pytest.fixture(scope="module")
+def a_session(a_worker: WorkerClient, a_steered_model: Path) -> Iterator[Path]:
+    """The folder that the document calls ``/session``, with what its examples use."""
+    folder = a_worker.session
+    shutil.copy(resource_path("SampleData/thorax_phantom.nii.gz"), folder / "scan.nii.gz")
+    shutil.copy(a_steered_model, folder / "model.safetensors")
+    np.save(folder / "scan.npy", HAGANCore.load_model("demo").generate(seed=1).array)
+    np.save(folder / "spare.npy", np.zeros((8, 8, 8), np.int16))
+    yield folder
+    if training_state(folder / "run").state == "running":
+        a_worker.call("train_stop", folder=str(folder / "run"), now=True)
+
+
+def filled_in(request: dict[str, Any], session: Path) -> dict[str, Any]:
+    """Return the arguments of an example as they are sent."""
+    arguments = {key: value for key, value in request.items() if key not in ("id", "request")}
+    if arguments.get("latent") == "LATENT":
+        model = load_model(session / "model.safetensors", "cpu")
+        arguments["latent"] = model.latent(seed=1).to_document()
+    text = json.dumps(arguments).replace("/session", session.as_posix())
+    return json.loads(text)
+
+
+def check_like(found: Any, shown: Any, session: Path) -> None:
+    """Compare what came with what the document shows: names, kinds, and whatever is not ``…``."""
+    if shown == "VOLUME":
+        assert set(found) == {"array", "geometry", "modality", "unit", "synthetic", "provenance"}
+        assert protocol.open_array(found).ndim == 3
+        assert found["synthetic"]
+    elif shown == "LABELS":
+        assert set(found) == {"array", "geometry", "measurements"}
+        assert set(found["measurements"]) == MEASUREMENTS
+        assert set(np.unique(protocol.open_array(found))) <= {0, 1, 2, 3}
+    elif shown == "LATENT":
+        assert found["format"] == "hagan-latent"
+    elif isinstance(shown, dict) and shown:
+        assert set(found) == set(shown)
+        for key in shown:
+            check_like(found[key], shown[key], session)
+    elif isinstance(shown, list) and shown:
+        for item, like in zip(found, shown, strict=False):
+            check_like(item, like, session)
+    elif isinstance(shown, str) and "…" not in shown:
+        assert found == shown.replace("/session", session.as_posix())
+    elif isinstance(shown, str):
+        assert found.startswith(shown.partition("…")[0])
+    elif isinstance(shown, bool):
+        assert isinstance(found, bool)
+    elif isinstance(shown, int | float):
+        assert isinstance(found, int | float)
+        assert not isinstance(found, bool)
+    elif shown is None:
+        assert found is None
+
+
+def test_every_request_reply_and_kind_of_error_is_in_the_document():
+    shown = {example[0]["request"] for example in examples()}
+    assert shown == set(REQUESTS)
+    replies = {reply["reply"] for example in examples() for reply in example[1:]}
+    assert replies == {"progress", "part", "result", "error"}
+    for kind in protocol.KINDS:
+        assert f"| `{kind}` |" in DOCUMENT
+    assert f"(version {protocol.PROTOCOL})" in DOCUMENT
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example[0]["request"])
+def test_the_example_is_true(a_worker: WorkerClient, a_session: Path, example: list[dict[str, Any]]):
+    request, *shown = example
+    progress, parts = [], []
+    id = a_worker.start(
+        request["request"],
+        lambda *values: progress.append(values),
+        parts.append,
+        **filled_in(request, a_session),
+    )
+    assert a_worker.wait(id, 300.0)
+    expected = {reply["reply"]: reply for reply in shown}
+    if "error" in expected:
+        with pytest.raises(protocol.RequestError) as caught:
+            a_worker.result(id)
+        assert caught.value.kind == expected["error"]["kind"]
+        check_like(str(caught.value), expected["error"]["message"], a_session)
+        return
+    check_like(a_worker.result(id), expected["result"]["result"], a_session)
+    assert bool(parts) == ("part" in expected)
+    for part in parts:
+        check_like(part, expected["part"]["part"], a_session)
+    if "progress" in expected:
+        assert progress
+    assert a_worker.noise == []
