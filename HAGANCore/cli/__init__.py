@@ -21,6 +21,7 @@ COMMANDS = {
     "generate": "make synthetic volumes from a model file",
     "encode": "find the latent of a scan and lay its reconstruction over it",
     "explore": "walk along a latent direction: volumes, measurements, figure, animation",
+    "directions": "fit latent directions in physical units, and keep them in the model file",
     "segment": "outline lungs and bones and measure them in millilitres",
     "phantom": "make thorax phantoms with known anatomy",
     "preprocess": "turn a folder of scans into a cohort for training",

@@ -232,7 +232,7 @@ def _latents(model: Model, plan: Plan) -> tuple[list[Latent], list[Latent]]:
 
 def _span(weights: Array, vector: Array, sd: float) -> float:
     """Return the length that should change the target by :data:`REACH_SD`, by the fitted line."""
-    return float(min(LONGEST, REACH_SD * sd / abs(weights @ vector)))
+    return min(LONGEST, REACH_SD * sd / abs(float(weights @ vector)))
 
 
 def _direction(

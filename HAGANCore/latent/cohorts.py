@@ -88,8 +88,9 @@ def encode_cohort(
         raise HaganError(f"The cohort '{cohort.folder}' has no volumes.")
     if (cohort.profile, cohort.size) != (model.profile, model.architecture.size):
         raise HaganError(
-            f"The cohort '{cohort.folder}' was prepared as {cohort.profile.name} at {cohort.size}³, the model "
-            f"'{model.name}' needs {model.profile.name} at {model.architecture.size}³; prepare its scans again."
+            f"The cohort '{cohort.folder}' was prepared as {cohort.profile.name} at {cohort.size}³, the "
+            f"model '{model.name}' needs {model.profile.name} at {model.architecture.size}³; prepare its "
+            "scans again."
         )
     journal = None if folder is None else Path(folder) / f"encoded-{model.file.networks_sha256[:16]}.jsonl"
     known = {} if journal is None else _read_encoded(journal)

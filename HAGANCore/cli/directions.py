@@ -1,0 +1,182 @@
+"""``hagan directions``: fit, list, add, remove, rename and compare the latent directions of a model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HaganError
+from . import directions_fit as fit
+from .console import Console
+from .directions_common import add_measuring_options, add_write_option, added, check_place, line_about
+from .generate import seeds
+
+if TYPE_CHECKING:
+    from ..models.modelfile import ModelFile
+
+_AddOptions = Callable[[argparse.ArgumentParser], None]
+_RunAction = Callable[[argparse.Namespace, Console], dict[str, Any]]
+
+_EXAMPLES = """examples:
+  hagan directions list --model demo
+  hagan directions fit --model demo --hold lungs_ml,bones_ml --write steered.safetensors
+  hagan directions fit --model M.safetensors --cohort cohort/ --covariates patients.csv --column age
+  hagan directions matrix --model steered.safetensors
+  hagan directions rename --model steered.safetensors "lung volume" "lungs"
+  hagan directions remove --model steered.safetensors "lungs" """
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands and their options."""
+    parser.epilog = _EXAMPLES
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, (text, add_options, run_action) in _actions().items():
+        action = actions.add_parser(
+            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        action.add_argument(
+            "--model", required=True, metavar="M", help="a name ('hagan model list'), or a model file"
+        )
+        add_options(action)
+        # The same two as before ACTION; suppressed defaults do not undo what was given there.
+        action.add_argument(
+            "--json",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="print one JSON document on stdout and nothing else",
+        )
+        action.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
+        )
+        action.set_defaults(run_action=run_action)
+
+
+def _actions() -> dict[str, tuple[str, _AddOptions, _RunAction]]:
+    """Action: line of help, what adds its options, what runs it."""
+    return {
+        "fit": (
+            "fit directions, calibrate them and write them into the model file",
+            fit.add_options,
+            fit.run,
+        ),
+        "list": ("show the directions in a model file", lambda parser: None, _list),
+        "add": ("put directions from other files into a model file", _add_options, _add),
+        "remove": ("take a direction out of a model file", _remove_options, _remove),
+        "rename": ("give a direction in a model file another name", _rename_options, _rename),
+        "matrix": ("measure on fresh volumes what each direction moves", _matrix_options, _matrix),
+    }
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Run the chosen action; returns the document of ``--json``."""
+    action: _RunAction = args.run_action
+    return action(args, console)
+
+
+def _list(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ..latent.direction import directions_of
+    from ..models.modelfile import read_model, resolve_model
+
+    file = read_model(resolve_model(args.model))
+    found = directions_of(file)
+    for direction in found.values():
+        console.print(line_about(direction))
+    if not found:
+        console.print(f"The model '{file.description.name}' has no directions; see 'hagan directions fit'.")
+    return {
+        "model": str(file.path),
+        "networks_sha256": file.networks_sha256,
+        "directions": [d.to_document() for d in found.values()],
+    }
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="*.direction.json, or another model file"
+    )
+    parser.add_argument("--replace", action="store_true", help="replace directions of the same name")
+    add_write_option(parser)
+
+
+def _add(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ..latent.store import read_directions
+
+    check_place(args)
+    found = [direction for path in args.files for direction in read_directions(path)]
+    return _changed(added(args, found), console)
+
+
+def _remove_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the direction")
+    add_write_option(parser)
+
+
+def _remove(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ..latent.store import remove_direction
+    from ..models.modelfile import resolve_model
+
+    check_place(args)
+    return _changed(remove_direction(resolve_model(args.model), args.name, out=args.write), console)
+
+
+def _rename_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the direction")
+    parser.add_argument("new_name", metavar="NEW", help="its new name")
+    add_write_option(parser)
+
+
+def _rename(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ..latent.store import rename_direction
+    from ..models.modelfile import resolve_model
+
+    check_place(args)
+    path = resolve_model(args.model)
+    return _changed(rename_direction(path, args.name, args.new_name, out=args.write), console)
+
+
+def _changed(file: ModelFile, console: Console) -> dict[str, Any]:
+    names = [document["name"] for document in file.description.directions]
+    console.print(f"{file.path}: {', '.join(names) or 'no directions'}")
+    return {"model": str(file.path), "sha256": file.sha256, "directions": names}
+
+
+def _matrix_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seed", type=seeds, default=list(range(100_000, 100_050)), metavar="S", help="e.g. 1..50"
+    )
+    add_measuring_options(parser)
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FOLDER",
+        help="measurements, effects.csv and effects.png (default: directions-MODEL here)",
+    )
+
+
+def _matrix(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ..inference.model import load_model
+    from ..latent.build import measure_matrix
+    from ..latent.direction import directions_of
+    from ..latent.extras import plotting
+    from ..latent.samples import Measurements
+
+    plotting()
+    model = load_model(args.model, args.device)
+    found = list(directions_of(model).values())
+    if not found:
+        raise HaganError(f"The model '{model.name}' has no directions; see 'hagan directions fit'.")
+    report = args.report or Path(f"directions-{model.name}")
+    measurements = Measurements(model, report, args.quality, args.jobs)
+    with console.progress("matrix") as progress:
+        matrix = measure_matrix(model, found, measurements, args.seed, progress)
+    files = matrix.save(report)
+    console.print(matrix.text())
+    console.print(f"{len(args.seed)} latents; {', '.join(map(str, files))}")
+    return {
+        "model": str(model.file.path),
+        "latents": len(args.seed),
+        "effects": matrix.to_dict(),
+        "report": [str(path) for path in files],
+    }

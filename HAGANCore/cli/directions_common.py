@@ -1,0 +1,74 @@
+"""What the actions of ``hagan directions`` share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import HaganError
+
+if TYPE_CHECKING:
+    from ..latent.direction import Direction
+    from ..models.modelfile import ModelFile
+
+
+def add_measuring_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options of actions that measure volumes."""
+    parser.add_argument(
+        "--quality",
+        default="auto",
+        choices=("auto", "full", "low"),
+        help="what is measured: full volumes, or low-resolution ones (auto: where these have 64³ voxels)",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each core)")
+    parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, …")
+
+
+def add_write_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option of actions that change a model file."""
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write this model file instead of changing the model's own"
+    )
+
+
+def check_place(args: argparse.Namespace) -> None:
+    """Refuse to change a model that is known by name: its hash is published, and others rely on it."""
+    from ..models.registry import read_registry
+
+    if args.write is None and str(args.model) in {entry.name for entry in read_registry()}:
+        raise HaganError(
+            f"'{args.model}' is a published model, which stays as it is; give the model file to write with "
+            "--write FILE, or your own copy with --model."
+        )
+
+
+def added(args: argparse.Namespace, found: Sequence[Direction]) -> ModelFile:
+    """Write directions into the model file that the options say; returns it."""
+    from ..latent.store import add_directions
+    from ..models.modelfile import resolve_model
+
+    return add_directions(resolve_model(args.model), found, replace=args.replace, out=args.write)
+
+
+def line_about(direction: Direction) -> str:
+    """Return what a person wants to know of a direction, in one line."""
+    low, high = direction.range
+    parts = [f"{direction.name}: {low:+g} to {high:+g} {direction.unit}".rstrip()]
+    if direction.r2 is not None:
+        parts.append(f"R² {direction.r2:.2f}")
+    if direction.auc is not None:
+        parts.append(f"AUC {direction.auc:.2f}")
+    if direction.samples:
+        parts.append(f"{direction.samples} samples")
+    if direction.calibrated == "predicted":
+        parts.append("calibrated by prediction, not measured")
+    if "r2" in direction.checked:
+        parts.append(
+            f"open-loop steps: slope {direction.checked['slope']:.2f}, R² {direction.checked['r2']:.2f}, "
+            f"rising in {direction.checked['monotone']:.0%}"
+        )
+    if direction.held_fixed:
+        parts.append(f"holds {', '.join(direction.held_fixed)}")
+    return "; ".join(parts)

@@ -1,0 +1,205 @@
+"""``hagan directions fit``: sample, fit, calibrate, write, report."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HaganError
+from ..progress import part_of
+from .console import Console
+from .directions_common import add_measuring_options, add_write_option, added, check_place, line_about
+
+if TYPE_CHECKING:
+    from ..inference.model import Model
+    from ..latent.direction import Direction
+    from ..latent.samples import Measurements
+    from ..models.modelfile import ModelFile
+    from ..progress import Progress
+
+_FEW_SAMPLES = 200
+"""Below, R² says little and held-fixed targets move."""
+_DEFAULT_TARGETS = ("lungs_ml", "bones_ml")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``hagan directions fit``."""
+    parser.description = (
+        "Samples latents, makes and segments their volumes, measures all targets at once, and fits one\n"
+        "direction for each --target: lungs_ml, left_lung_ml, right_lung_ml, bones_ml, lung_density_hu,\n"
+        "emphysema_percent, fat_ml; or for a covariate of a cohort's encoded scans. What is measured is\n"
+        "kept in --report, where work that was interrupted goes on, to the same directions."
+    )
+    what = parser.add_argument_group("what")
+    what.add_argument(
+        "--target", type=_names, metavar="T,…", help="one direction for each (default: lungs_ml,bones_ml)"
+    )
+    what.add_argument("--hold", type=_names, default=(), metavar="T,…", help="targets that must not move")
+    what.add_argument(
+        "--method", default="ridge", choices=("ridge", "svm", "factorisation"), help="default: ridge"
+    )
+    what.add_argument("--count", type=int, metavar="K", help="directions by factorisation (default 5)")
+    what.add_argument("--name", metavar="NAME", help="of the direction, where there is one")
+    cohort = parser.add_argument_group("covariates of encoded scans")
+    cohort.add_argument("--cohort", type=Path, metavar="FOLDER", help="prepared for the model")
+    cohort.add_argument("--column", metavar="C", help="the covariate")
+    cohort.add_argument(
+        "--covariates", type=Path, metavar="CSV", help="with the columns id and C (default: the cohort's own)"
+    )
+    cohort.add_argument("--unit", default="", help="of the covariate")
+    how = parser.add_argument_group("how")
+    how.add_argument("--samples", type=int, default=400, metavar="N", help="volumes to fit on (default 400)")
+    how.add_argument("--probes", type=int, default=80, metavar="N", help="latents to calibrate on (80)")
+    how.add_argument("--seed", type=int, default=0, metavar="S", help="the first seed (default 0)")
+    how.add_argument("--class", dest="class_", metavar="C", help="only this class of a conditional model")
+    add_measuring_options(how)
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--report",
+        type=Path,
+        metavar="FOLDER",
+        help="measurements, effects matrix and *.direction.json (default: directions-MODEL here)",
+    )
+    add_write_option(where)
+    where.add_argument("--replace", action="store_true", help="replace directions of the same name")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Fit the directions; returns the document of ``--json``."""
+    from ..inference.model import load_model
+    from ..latent.extras import estimators, plotting
+
+    _check_fit_options(args)
+    check_place(args)
+    estimators(), plotting()  # what is missing is said before the work
+    model = load_model(args.model, args.device)
+    _refuse_names_in_use(args, model.file)
+    report = args.report or Path(f"directions-{model.name}")
+    begun = time.perf_counter()
+    if args.samples < _FEW_SAMPLES and args.method != "factorisation" and not args.cohort:
+        console.warn(f"{args.samples} samples make a rough direction; take {_FEW_SAMPLES} or more.")
+    with console.progress("fit") as progress:
+        found = _fitted(args, model, report, progress)
+    written = added(args, found)
+    seconds = time.perf_counter() - begun
+    files = _reported(found, report, console)
+    for direction in found:
+        console.print(line_about(direction))
+    console.print(f"{len(found)} in {written.path}; report in {report}, {seconds:.0f} s.")
+    return {
+        "model": str(written.path),
+        "sha256": written.sha256,
+        "directions": [direction.to_document() for direction in found],
+        "report": [str(path) for path in files],
+        "seconds": round(seconds, 3),
+    }
+
+
+def _check_fit_options(args: argparse.Namespace) -> None:
+    if args.cohort is None and (args.column or args.covariates):
+        raise HaganError("--column and --covariates are of a cohort; give its folder with --cohort.")
+    if args.cohort is not None and (args.target or not args.column or args.method == "factorisation"):
+        raise HaganError("With --cohort give the covariate with --column, and neither --target nor factors.")
+    if args.count is not None and args.method != "factorisation":
+        raise HaganError("--count is the number of directions by --method factorisation.")
+    if args.method == "factorisation" and (args.target or args.hold):
+        raise HaganError("Factorisation knows no targets; leave out --target and --hold.")
+    several = len(args.target or _DEFAULT_TARGETS) > 1 and not args.cohort
+    if args.name is not None and (several or args.method == "factorisation"):
+        raise HaganError("--name names one direction; fit one, or rename them afterwards.")
+
+
+def _refuse_names_in_use(args: argparse.Namespace, file: ModelFile) -> None:
+    """Say before the work, not after it, that its results could not be written."""
+    from ..latent.targets import target_named
+
+    if args.replace or args.method == "factorisation":
+        return
+    if args.name or args.cohort:
+        wanted = {args.name or args.column}
+    else:
+        wanted = {target_named(name).title for name in args.target or _DEFAULT_TARGETS}
+    if used := wanted & {document["name"] for document in file.description.directions}:
+        raise HaganError(
+            f"The model '{file.description.name}' has a direction named '{min(used)}' already; replace it "
+            "with --replace, or take another --name."
+        )
+
+
+def _fitted(
+    args: argparse.Namespace, model: Model, report: Path, progress: Progress
+) -> tuple[Direction, ...]:
+    from ..latent.build import Plan, factor_directions, fit_directions
+    from ..latent.samples import Measurements
+
+    def measurements() -> Measurements:
+        return Measurements(model, report, args.quality, args.jobs)
+
+    if args.cohort is not None:
+        return (_fitted_covariate(args, model, report, measurements, progress),)
+    if args.method == "factorisation":
+        on_chest = model.profile.modality == "CT" and model.profile.anatomy == "thorax"
+        return factor_directions(model, args.count or 5, measurements() if on_chest else None, progress)
+    targets = args.target or _DEFAULT_TARGETS
+    plan = Plan(
+        targets=targets,
+        hold=args.hold,
+        names={targets[0]: args.name} if args.name else {},
+        method=args.method,
+        samples=args.samples,
+        seed=args.seed,
+        class_=args.class_,
+        probes=args.probes,
+    )
+    return fit_directions(model, plan, measurements(), progress)
+
+
+def _fitted_covariate(
+    args: argparse.Namespace,
+    model: Model,
+    report: Path,
+    measurements: Callable[[], Measurements],
+    progress: Progress,
+) -> Direction:
+    import numpy as np
+
+    from ..latent.cohorts import fit_covariate
+    from ..volumes.cohort import Cohort
+
+    measured = None
+    if args.hold:
+        latents = [model.latent(seed, args.class_) for seed in range(args.seed, args.seed + args.samples)]
+        table = measurements().of(latents, part_of(progress, 0.0, 0.6))
+        measured = np.array([latent.z for latent in latents], np.float64), table
+    return fit_covariate(
+        model,
+        Cohort.open(args.cohort),
+        args.column,
+        covariates=args.covariates,
+        method=args.method,
+        hold=args.hold,
+        measured=measured,
+        name=args.name,
+        unit=args.unit,
+        folder=report,
+        progress=part_of(progress, 0.6 if args.hold else 0.0, 1.0),
+    )
+
+
+def _reported(found: Sequence[Direction], report: Path, console: Console) -> list[Path]:
+    from ..latent.build import matrix_of
+    from ..latent.store import SUFFIX, save_direction
+
+    files = [save_direction(d, report / f"{d.name.replace('/', '-')}{SUFFIX}") for d in found]
+    if any(direction.effects for direction in found):
+        matrix = matrix_of(found)
+        console.print(matrix.text())
+        files += matrix.save(report)
+    return files
