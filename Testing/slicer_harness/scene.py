@@ -158,11 +158,18 @@ def _log() -> Any:
     return slicer.vtkTestingOutputWindow.GetInstance()
 
 
+def _share_folder(module: str) -> Path:
+    """Return where a module finds its data: a checkout of Slicer, else a folder that says there are none."""
+    source = os.environ.get("SLICER_SOURCE")
+    if source:
+        return Path(source) / "Modules" / "Loadable" / module / "Resources"
+    return Path(__file__).with_name("share")
+
+
 def _module_logic(name: str, scene: Any, application_logic: Any) -> Any:
     logic = getattr(slicer, _LOGICS[name])()
-    source = os.environ.get("SLICER_SOURCE")
-    if source and hasattr(logic, "SetModuleShareDirectory"):
-        logic.SetModuleShareDirectory(str(Path(source) / "Modules" / "Loadable" / name / "Resources"))
+    if hasattr(logic, "SetModuleShareDirectory"):
+        logic.SetModuleShareDirectory(str(_share_folder(name)))
     logic.SetMRMLApplicationLogic(application_logic)
     logic.SetMRMLScene(scene)
     application_logic.SetModuleLogic(name, logic)

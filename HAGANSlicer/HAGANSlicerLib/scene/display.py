@@ -63,8 +63,7 @@ def volume_rendering(scene: Any, node: Any, modality: str = "CT", visible: bool 
     if display is None:
         display = logic.CreateDefaultVolumeRenderingNodes(node)
         name = PRESETS.get(modality, "")
-        # Without its share folder the logic has no presets, and logs an error when it is asked for one.
-        preset = logic.GetPresetByName(name) if logic.GetModuleShareDirectory() else None
+        preset = logic.GetPresetByName(name)
         if preset is not None:
             display.GetVolumePropertyNode().Copy(preset)
         elif modality == "CT":

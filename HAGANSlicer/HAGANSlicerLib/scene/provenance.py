@@ -34,7 +34,7 @@ def mark(node: Any, provenance: Mapping[str, Any], *, role: str = "", synthetic:
         if role:
             node.SetAttribute(ROLE, role)
         if synthetic:
-            node.SetName(_synthetic_name(node))
+            node.SetName(synthetic_name(node))
     finally:
         node.EndModify(modified)
 
@@ -66,7 +66,7 @@ def plain_name(node: Any) -> str:
     return str(node.GetName() or "").removesuffix(SUFFIX)
 
 
-def _synthetic_name(node: Any) -> str:
+def synthetic_name(node: Any) -> str:
     """Return the node's name, ending in "(synthetic)" once, and unlike that of any other node."""
     base, scene = plain_name(node), node.GetScene()
     name, number = base + SUFFIX, 1

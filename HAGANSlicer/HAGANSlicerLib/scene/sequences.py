@@ -11,6 +11,7 @@ import slicer
 import vtk
 
 from .images import fill_image
+from .provenance import is_synthetic, mark, synthetic_name
 
 
 def record(
@@ -49,6 +50,10 @@ def record(
     else:
         browser.AddSynchronizedSequenceNode(sequence)
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    shown = browser.GetProxyNode(sequence)
+    if is_synthetic(shown):
+        mark(sequence, {}, role="sequence")
+        shown.SetName(synthetic_name(shown))
     return sequence, browser
 
 

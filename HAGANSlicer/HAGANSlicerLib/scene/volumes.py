@@ -155,7 +155,6 @@ def difference_colors(scene: Any) -> Any:
     node.SetNumberOfColors(256)
     for index in range(256):
         node.SetColor(index, str(index), *function.GetColor(index / 255))
-    node.SetNamesInitialised(True) if hasattr(node, "SetNamesInitialised") else None
     return scene.AddNode(node)
 
 
