@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 
 ABOUT = (
-    "Dumped from a running Slicer 5.13 (Qt 5.15, PythonQt 4.1) with dir(): what PythonQt exposes of each "
-    "class, without the members of `base`. Properties are read and set without parentheses; methods are everything "
-    "callable (slots, invokables, generated wrappers); enums are integers. A name that is not here raises "
-    "AttributeError in Slicer. `signatures` are signals and slots in the public headers of CTK and Slicer. "
-    "'instance: …' are live objects. Only the classes that tests need are kept; make_qt_api.py makes this file."
+    "Dumped from a running Slicer 5.13 (Qt 5.15, PythonQt 4.1) with dir(): what PythonQt exposes of "
+    "each class, without the members of `base`. Properties are read and set without parentheses; "
+    "methods are everything callable (slots, invokables, generated wrappers); enums are integers. A "
+    "name that is not here raises AttributeError in Slicer. `signatures` are signals and slots in the "
+    "public headers of CTK and Slicer. 'instance: …' are live objects. Only the classes that tests need "
+    "are kept; make_qt_api.py makes this file."
 )
 CLASSES = """
     QAbstractButton QAbstractItemModel QAbstractItemView QAbstractScrollArea QAbstractSlider

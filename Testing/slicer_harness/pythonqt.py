@@ -94,7 +94,7 @@ class Method:
 
 
 class Call:
-    """A method of an object, or a static one; equal to another of that name, so that it can be disconnected."""
+    """A method of an object, or a static one; equal to another of that name, so that it disconnects."""
 
     def __init__(self, proxy: PythonQtObject | None, owner: type, name: str) -> None:
         self._proxy, self._owner, self._name = proxy, owner, name
@@ -294,7 +294,7 @@ def _tie(proxy: PythonQtObject, qt_object: Any, for_ever: bool = False) -> None:
 
 
 def _constructor(cls: type[PythonQtObject]) -> type:
-    """The PySide6 class to make; for a Python subclass one whose virtual methods call those of the subclass."""
+    """The PySide6 class to make; for a Python subclass one that calls its methods for virtual ones."""
     implementation = cls._implementation()
     if not _is_subclass(cls):
         return implementation

@@ -58,7 +58,7 @@ class ctkCollapsibleButton(QAbstractButton):
         return QRect(0, 0, self.width(), self.HEIGHT).contains(position)
 
     def sizeHint(self) -> QSize:
-        inner = self.layout().sizeHint() if self.layout() and self.isChecked() else QSize(0, self.HEIGHT)
+        inner = self.layout().totalSizeHint() if self.layout() and self.isChecked() else QSize(0, self.HEIGHT)
         title = self.fontMetrics().horizontalAdvance(self.text()) + 40
         return QSize(max(inner.width(), title), max(inner.height(), self.HEIGHT))
 

@@ -13,7 +13,8 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from .ctk_widgets import ctkComboBox
-from .mrml_widgets import SceneObserver, qMRMLWidget, qSlicerWidget
+from .mrml_widgets import qMRMLWidget, qSlicerWidget
+from .observing import Observer, SceneObserver
 
 
 class qMRMLTableView(QTableWidget):
@@ -24,8 +25,7 @@ class qMRMLTableView(QTableWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._scene: Any = None
-        self._node: Any = None
-        self._tag = 0
+        self._observer = Observer(self._show)
 
     def mrmlScene(self) -> Any:
         return self._scene
@@ -35,18 +35,15 @@ class qMRMLTableView(QTableWidget):
         self.mrmlSceneChanged.emit(scene)
 
     def mrmlTableNode(self) -> Any:
-        return self._node
+        return self._observer.subject
 
     def setMRMLTableNode(self, node: Any) -> None:
-        if self._node:
-            self._node.RemoveObserver(self._tag)
-        self._node = node
-        if node:
-            self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show())
+        self._observer.observe(node, vtk.vtkCommand.ModifiedEvent)
         self._show()
 
     def _show(self) -> None:
-        table = self._node.GetTable() if self._node else vtk.vtkTable()
+        node = self.mrmlTableNode()
+        table = node.GetTable() if node else vtk.vtkTable()
         columns = range(table.GetNumberOfColumns())
         self.setColumnCount(len(columns))
         self.setRowCount(table.GetNumberOfRows())
@@ -64,16 +61,17 @@ class qMRMLPlotView(qSlicerWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._view_node: Any = None
+        self._observer = Observer(self._redraw)
         self.setMinimumHeight(160)
 
     def mrmlPlotViewNode(self) -> Any:
-        return self._view_node
+        return self._observer.subject
 
     def setMRMLPlotViewNode(self, node: Any) -> None:
-        self._view_node = node
-        if node:
-            node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self.update())
+        self._observer.observe(node, vtk.vtkCommand.ModifiedEvent)
+        self.update()
+
+    def _redraw(self) -> None:
         self.update()
 
     def fitToContent(self) -> None:
@@ -83,7 +81,8 @@ class qMRMLPlotView(qSlicerWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), QColor("white"))
-        chart = self._view_node.GetPlotChartNode() if self._view_node else None
+        node = self.mrmlPlotViewNode()
+        chart = node.GetPlotChartNode() if node else None
         lines = _lines(chart) if chart else []
         area = QRectF(self.rect()).adjusted(self.MARGIN, 24, -10, -self.MARGIN)
         painter.setPen(QColor("black"))
@@ -182,7 +181,7 @@ class qMRMLSubjectHierarchyComboBox(ctkComboBox):
         return self._observer.scene
 
     def setMRMLScene(self, scene: Any) -> None:
-        self._observer.observe(scene)
+        self._observer.observe_scene(scene)
         self._refresh()
 
     def subjectHierarchyNode(self) -> Any:

@@ -11,28 +11,7 @@ from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QWidget
 
 from .ctk_sliders import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
-
-
-class SceneObserver:
-    """Calls back after nodes were added, removed or renamed, and after the scene was closed or loaded."""
-
-    EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndCloseEvent", "EndImportEvent", "EndRestoreEvent")
-
-    def __init__(self, changed: Any) -> None:
-        self._changed = changed
-        self._observed: list[tuple[Any, int]] = []
-        self.scene: Any = None
-
-    def observe(self, scene: Any) -> None:
-        for observed, tag in self._observed:
-            observed.RemoveObserver(tag)
-        self.scene = scene
-        events = [getattr(slicer.vtkMRMLScene, name) for name in self.EVENTS] if scene else []
-        self._observed = [(scene, scene.AddObserver(event, self._call)) for event in events]
-
-    def _call(self, *_: Any) -> None:
-        if not (self.scene.IsClosing() or self.scene.IsImporting()):
-            self._changed()
+from .observing import SceneObserver
 
 
 class qSlicerWidget(QWidget):
@@ -84,6 +63,7 @@ class qMRMLNodeComboBox(QWidget):
         }
         self._rows: list[str] = []  # node id of each row; "" is None; "+class" adds one
         self._current = ""
+        self._followed: set[str] = set()
         self._observer = SceneObserver(self._refresh)
         self.combo_box = QComboBox()
         self.combo_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -98,7 +78,7 @@ class qMRMLNodeComboBox(QWidget):
         return self._observer.scene
 
     def setMRMLScene(self, scene: Any) -> None:
-        self._observer.observe(scene)
+        self._observer.observe_scene(scene)
         self._refresh()
 
     def currentNode(self) -> Any:
@@ -172,9 +152,24 @@ class qMRMLNodeComboBox(QWidget):
         for kind in self._types if scene else []:
             for index in range(scene.GetNumberOfNodesByClass(kind)):
                 node = scene.GetNthNodeByClass(index, kind)
+                self._follow(node)
                 if self._accepts(node, kind):
                     found[node.GetID()] = node
         return list(found.values())
+
+    def _follow(self, node: Any) -> None:
+        """Look again when the node changes, as Slicer's sorting and filtering model does."""
+        if node.GetID() not in self._followed:
+            self._followed.add(node.GetID())
+            node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._node_modified)
+
+    def _node_modified(self, node: Any, _: str) -> None:
+        shown = {self._rows[row]: self.combo_box.itemText(row) for row in range(self.combo_box.count())}
+        accepted = any(node.IsA(kind) and self._accepts(node, kind) for kind in self._types)
+        if node.GetScene() is self._observer.scene and shown.get(node.GetID()) != (
+            node.GetName() if accepted else None
+        ):
+            self._refresh()
 
     def _accepts(self, node: Any, kind: str) -> bool:
         if node.GetHideFromEditors() and not self._flags["showHidden"]:
