@@ -1,0 +1,154 @@
+"""The Encode panel, driven as a person would, with the real worker and the demonstration model behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+
+from HAGANCore.resources import resource_path
+from HAGANCore.volumes.io import read_volume
+
+
+@pytest.fixture(scope="module")
+def a_shared_widget(a_module: Any) -> Any:
+    """The module's widget, for all tests of this file: starting its worker takes seconds."""
+    yield a_module.show()
+    a_module.hide()
+
+
+@pytest.fixture
+def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
+    """The module's window in an empty scene, with Encode in front and the demonstration model ready."""
+    slicer.mrmlScene.Clear(0)
+    window = a_shared_widget.window
+    process_events_until(lambda: window.context.model is not None, 60)
+    window.header.ui.panels.setCurrentWidget(window.panels["encode"].widget)
+    return window
+
+
+@pytest.fixture
+def a_panel(a_window: Any) -> Any:
+    return a_window.panels["encode"]
+
+
+@pytest.fixture(scope="module")
+def a_phantom() -> Any:
+    return read_volume(resource_path("SampleData/thorax_phantom.nii.gz"))
+
+
+def add_scan(phantom: Any, scale: float = 1.0, offset: float = 0.0, name: str = "phantom") -> Any:
+    """The phantom as a loaded scan, its values times ``scale`` plus ``offset``."""
+    from HAGANSlicerLib.scene import volumes
+
+    array = (phantom.array * scale + offset).astype(np.int16)
+    return volumes.add_volume(slicer.mrmlScene, array, phantom.geometry.to_dict(), name)
+
+
+def wait_for_check(panel: Any, process_events_until: Any) -> str:
+    process_events_until(lambda: panel.ui.checkLabel.text[0] in "✓✗⚠", 30)
+    return str(panel.ui.checkLabel.text)
+
+
+def test_a_scan_is_checked_encoded_and_compared_on_its_own_grid(
+    a_panel: Any, a_window: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    scan = add_scan(a_phantom)
+    move = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "moved")
+    shift = vtk.vtkTransform()
+    shift.Translate(11, -7, 5)
+    move.SetMatrixTransformToParent(shift.GetMatrix())
+    scan.SetAndObserveTransformNodeID(move.GetID())
+    a_panel.ui.inputSelector.setCurrentNode(scan)
+    assert wait_for_check(a_panel, process_events_until).startswith("✓")
+    assert not a_panel.ui.forceCheckBox.enabled
+    assert not a_panel.ui.compareRow.visible
+    a_panel.ui.encodeButton.click()
+    process_events_until(lambda: not a_panel.job.running, 90)
+    reconstruction = slicer.util.getNode("phantom reconstruction (synthetic)")
+    difference = slicer.util.getNode("phantom difference (synthetic)")
+    assert reconstruction.GetImageData().GetDimensions() == scan.GetImageData().GetDimensions()
+    here, there = [0.0] * 6, [0.0] * 6
+    scan.GetRASBounds(here)
+    reconstruction.GetRASBounds(there)
+    assert np.allclose(here, there, atol=1e-3)
+    assert "mean absolute error" in a_panel.ui.resultLabel.text
+    assert a_window.context.parameters.exploreLatent is not None
+    assert a_panel.ui.compareRow.visible
+    composite = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    for slice_view in composite:  # none where no slice view was made
+        assert slice_view.GetForegroundVolumeID() == reconstruction.GetID()
+    a_panel.ui.blendSlider.setValue(0.25)
+    a_panel.ui.overlaySelector.setCurrentIndex(1)
+    for slice_view in composite:
+        assert slice_view.GetBackgroundVolumeID() == scan.GetID()
+        assert slice_view.GetForegroundVolumeID() == difference.GetID()
+        assert slice_view.GetForegroundOpacity() == pytest.approx(0.25)
+    assert a_window.context.parameters.encode.blend == pytest.approx(0.25)
+
+
+def test_a_scan_that_is_refused_needs_the_box_to_be_ticked(
+    a_panel: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    scan = add_scan(a_phantom, scale=0.05, offset=60, name="grey values")
+    a_panel.ui.inputSelector.setCurrentNode(scan)
+    text = wait_for_check(a_panel, process_events_until)
+    assert text.startswith("✗")
+    assert "Hounsfield" in text
+    assert not a_panel.ui.encodeButton.enabled
+    a_panel.ui.forceCheckBox.click()
+    assert a_panel.ui.encodeButton.enabled
+
+
+def test_the_first_scan_that_is_not_synthetic_is_chosen_when_the_tab_opens(
+    a_panel: Any, a_window: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    from HAGANSlicerLib.scene import provenance
+
+    provenance.mark(add_scan(a_phantom, name="made"), {}, role="volume")
+    scan = add_scan(a_phantom, name="real")
+    a_window.header.ui.panels.setCurrentIndex(0)
+    a_window.header.ui.panels.setCurrentIndex(1)
+    assert a_panel.ui.inputSelector.currentNode().GetName() == scan.GetName() == "real"
+    assert wait_for_check(a_panel, process_events_until).startswith("✓")
+
+
+def test_a_scan_that_goes_while_it_is_encoded_drops_the_result(
+    a_panel: Any, a_window: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    scan = add_scan(a_phantom)
+    a_panel.ui.inputSelector.setCurrentNode(scan)
+    a_panel.ui.segmentCheckBox.setChecked(False)
+    a_panel.ui.encodeButton.click()
+    slicer.mrmlScene.RemoveNode(scan)
+    process_events_until(lambda: not a_panel.job.running, 60)
+    assert "was deleted" in a_window.header.ui.messageLabel.text
+    assert not slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert not a_panel.ui.encodeButton.enabled
+
+
+def test_refinement_can_be_cancelled(
+    a_panel: Any, a_window: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    a_panel.ui.inputSelector.setCurrentNode(add_scan(a_phantom))
+    a_panel.ui.refineSpinBox.setValue(500)
+    a_panel.ui.encodeButton.click()
+    process_events_until(lambda: a_panel.job.bar.value > 0, 60)
+    a_panel.job.cancel_button.click()
+    process_events_until(lambda: not a_panel.job.running, 2)
+    assert "cancelled" in a_window.header.ui.messageLabel.text
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == 1
+
+
+def test_a_model_without_encoder_says_so(
+    a_panel: Any, a_window: Any, a_model_file: Any, process_events_until: Any
+) -> None:
+    a_window.models_changed(select=str(a_model_file(encoders=False)))
+    process_events_until(lambda: a_window.context.model is not None, 30)
+    assert "no encoder" in a_panel.ui.checkLabel.text
+    assert not a_panel.ui.encodeButton.enabled
+    a_window.models_changed(select="demo")
+    process_events_until(lambda: a_window.context.model is not None, 30)

@@ -1,0 +1,168 @@
+"""The Generate panel, driven as a person would, with the real worker and the demonstration model behind it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slicer
+
+
+@pytest.fixture(scope="module")
+def a_shared_widget(a_module: Any) -> Any:
+    """The module's widget, for all tests of this file: starting its worker takes seconds."""
+    yield a_module.show()
+    a_module.hide()
+
+
+@pytest.fixture
+def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
+    """The module's window in an empty scene, with the demonstration model ready."""
+    slicer.mrmlScene.Clear(0)
+    process_events_until(lambda: a_shared_widget.window.context.model is not None, 60)
+    return a_shared_widget.window
+
+
+@pytest.fixture
+def a_panel(a_window: Any) -> Any:
+    return a_window.panels["generate"]
+
+
+def nodes_of(class_name: str) -> list[Any]:
+    return [
+        node
+        for node in slicer.util.getNodesByClass(class_name)
+        if (node.GetAttribute("HAGAN.role") or "") != ""
+    ]
+
+
+def test_volumes_with_segments_table_and_latents_appear(
+    a_panel: Any, a_window: Any, process_events_until: Any
+) -> None:
+    a_panel.ui.seedSpinBox.setValue(41)
+    a_panel.ui.countSpinBox.setValue(2)
+    a_panel.ui.generateButton.click()
+    assert a_panel.ui.jobRow.visible
+    assert not a_panel.ui.generateButton.enabled
+    process_events_until(lambda: not a_panel.job.running, 60)
+    assert not a_panel.ui.jobRow.visible
+    volumes = nodes_of("vtkMRMLScalarVolumeNode")
+    assert [node.GetName() for node in volumes] == ["demo seed 41 (synthetic)", "demo seed 42 (synthetic)"]
+    assert volumes[0].GetDisplayNode().GetWindow() == 1600.0
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    folder = tree.GetItemParent(tree.GetItemByDataNode(volumes[0]))
+    assert tree.GetItemName(folder) == "HAGANSlicer"
+    segmentations = nodes_of("vtkMRMLSegmentationNode")
+    assert [node.GetDisplayNode().GetVisibility() for node in segmentations] == [1, 0]
+    assert nodes_of("vtkMRMLTableNode")[0].GetNumberOfRows() == 2
+    latents = nodes_of("vtkMRMLTextNode")
+    assert a_window.context.parameters.exploreLatent.GetID() == latents[-1].GetID()
+    assert "2 volumes made" in a_window.header.ui.messageLabel.text
+    assert "right lung" in a_panel.ui.resultLabel.text
+    assert not list(a_window.worker.session.glob("*.npy"))  # the arrays are in the scene now
+
+
+def test_without_outlines_the_volume_rendering_is_shown(a_panel: Any, process_events_until: Any) -> None:
+    a_panel.ui.segmentCheckBox.setChecked(False)
+    a_panel.ui.generateButton.click()
+    process_events_until(lambda: not a_panel.job.running, 60)
+    assert not nodes_of("vtkMRMLSegmentationNode")
+    rendering = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
+    assert [node.GetVisibility() for node in rendering] == [1]
+    a_panel.ui.generateButton.click()  # the next one takes its place in the views
+    process_events_until(lambda: not a_panel.job.running, 60)
+    rendering = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
+    assert [node.GetVisibility() for node in rendering] == [0, 1]
+
+
+def test_seed_is_drawn_anew_unless_kept_or_typed(a_panel: Any, process_events_until: Any) -> None:
+    ui = a_panel.ui
+    ui.segmentCheckBox.setChecked(False)
+
+    def generated(click: Any = ui.generateButton.click) -> int:
+        click()
+        process_events_until(lambda: not a_panel.job.running, 60)
+        return int(ui.seedSpinBox.value)
+
+    ui.seedSpinBox.setValue(5)
+    assert generated() == 5  # typed
+    drawn = generated()
+    assert drawn != 5
+    ui.lockButton.click()
+    assert generated() == drawn  # kept
+    ui.diceButton.click()
+    assert ui.seedSpinBox.value != drawn
+
+
+def test_cancel_ends_within_a_second_and_keeps_what_is_finished(
+    a_panel: Any, a_window: Any, process_events_until: Any
+) -> None:
+    a_panel.ui.countSpinBox.setValue(100)
+    a_panel.ui.generateButton.click()
+    process_events_until(lambda: nodes_of("vtkMRMLScalarVolumeNode"), 60)
+    process_events_until(
+        lambda: "Generating" in a_panel.job.label.text and " left" in a_panel.job.label.text, 20
+    )
+    begun = time.monotonic()
+    a_panel.job.cancel_button.click()
+    assert "stopping" in a_panel.job.label.text
+    process_events_until(lambda: not a_panel.job.running, 5)
+    assert time.monotonic() - begun < 1.5  # 1 s, and half a second for a busy machine
+    assert 1 <= len(nodes_of("vtkMRMLScalarVolumeNode")) < 100
+    assert "cancelled" in a_window.header.ui.messageLabel.text
+    assert a_panel.ui.generateButton.enabled
+
+
+def test_a_scene_closed_in_the_middle_stays_empty_and_says_so(
+    a_panel: Any, a_window: Any, process_events_until: Any
+) -> None:
+    a_panel.ui.countSpinBox.setValue(100)
+    a_panel.ui.generateButton.click()
+    process_events_until(lambda: nodes_of("vtkMRMLScalarVolumeNode"), 60)
+    slicer.mrmlScene.Clear(0)
+    assert not a_panel.job.running
+    assert "dropped" in a_window.header.ui.messageLabel.text
+    until = time.monotonic() + 1.2
+    process_events_until(lambda: time.monotonic() > until, 5)
+    assert not nodes_of("vtkMRMLScalarVolumeNode")
+    a_panel.ui.generateButton.click()  # the new scene is as good as any
+    process_events_until(lambda: not a_panel.job.running, 60)
+    assert len(nodes_of("vtkMRMLScalarVolumeNode")) == 1
+
+
+def test_an_error_is_said_in_one_line_and_the_next_click_works(
+    a_panel: Any, a_window: Any, process_events_until: Any, tmp_path: Path, a_model_file: Any
+) -> None:
+    copy = tmp_path / "model.safetensors"
+    copy.write_bytes(a_model_file().read_bytes())
+    a_window.models_changed(select=str(copy))
+    process_events_until(lambda: a_window.context.model is not None, 30)
+    copy.unlink()
+    a_panel.ui.generateButton.click()
+    process_events_until(lambda: not a_panel.job.running, 30)
+    message = a_window.header.ui.messageLabel.text
+    assert message.startswith("⚠")
+    assert "\n" not in message
+    a_window.models_changed(select="demo")
+    process_events_until(lambda: a_window.context.model is not None, 30)
+
+
+def test_classes_are_offered_for_a_conditional_model_only(
+    a_panel: Any, a_window: Any, process_events_until: Any, a_model_file: Any
+) -> None:
+    assert not a_panel.ui.classSelector.visible
+    a_window.models_changed(select=str(a_model_file(classes=5)))
+    process_events_until(lambda: a_window.context.model is not None, 30)
+    selector = a_panel.ui.classSelector
+    assert [selector.itemText(index) for index in range(selector.count)][:2] == ["any", "stage 0"]
+    selector.setCurrentIndex(selector.findData("stage 3"))
+    a_panel.ui.segmentCheckBox.setChecked(False)
+    a_panel.ui.generateButton.click()
+    process_events_until(lambda: not a_panel.job.running, 30)
+    (volume,) = nodes_of("vtkMRMLScalarVolumeNode")
+    assert "stage 3" in volume.GetAttribute("HAGAN.class")
+    a_window.models_changed(select="demo")
+    process_events_until(lambda: a_window.context.model is not None, 30)
+    assert not selector.visible
