@@ -23,7 +23,7 @@ class ExplorePanel(Panel):
     """One slider per direction; the volume, its outlines and its surfaces follow."""
 
     ui_name = "ExplorePanel.ui"
-    title = "Explore"
+    title = _("Explore")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

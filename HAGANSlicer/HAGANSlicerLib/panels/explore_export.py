@@ -36,6 +36,11 @@ class Exporter:
         self._turn.setInterval(0)
         self._turn.connect("timeout()", self._hand_over_next)
 
+    @property
+    def busy(self) -> bool:
+        """Whether volumes are handed over or written."""
+        return self._handing or self.job.running
+
     def parameters_changed(self, parameters: Any) -> None:
         """Show the folder that the scene names."""
         if parameters is not None:
@@ -56,8 +61,7 @@ class Exporter:
     def show_state(self) -> None:
         """Enable the button where there is something to write and somewhere to put it."""
         ready = self._recorder.recorded is not None and not self._recorder.running
-        free = not self._handing and not self.job.running
-        self._ui.exportButton.setEnabled(ready and free and self._folder() is not None)
+        self._ui.exportButton.setEnabled(ready and not self.busy and self._folder() is not None)
 
     def _folder_typed(self, path: str) -> None:
         parameters = self._context.parameters

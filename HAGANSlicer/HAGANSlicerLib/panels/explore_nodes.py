@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 
 from ..scene import display, hierarchy, images, latents, results, segments
+from ..showing import hide_results, show_result
 
 VOLUME_ROLE = "HAGAN.explored.volume"
 SEGMENTATION_ROLE = "HAGAN.explored.segmentation"
@@ -32,7 +33,7 @@ def show_step(scene: slicer.vtkMRMLScene, start: slicer.vtkMRMLTextNode, result:
         start.SetNodeReferenceID(VOLUME_ROLE, nodes.volume.GetID())
         if nodes.segmentation is not None:
             start.SetNodeReferenceID(SEGMENTATION_ROLE, nodes.segmentation.GetID())
-        display.show_volume(scene, nodes.volume)
+        show_result(scene, nodes, result["volume"]["modality"])
 
 
 def explored_nodes(start: slicer.vtkMRMLTextNode) -> results.Nodes | None:
@@ -45,12 +46,13 @@ def explored_nodes(start: slicer.vtkMRMLTextNode) -> results.Nodes | None:
     return results.Nodes(volume=volume, latent=latent, segmentation=segmentation)
 
 
-def show_alone(scene: slicer.vtkMRMLScene, volume: Any, segmentation: Any, *others: Any) -> None:
-    """Show a volume with its segments, and hide other segmentations; None is passed over."""
-    display.show_volume(scene, volume)
-    for node, visible in ((segmentation, True), *((other, False) for other in others)):
-        if node is not None and node.GetDisplayNode() is not None:
-            display.show_segmentation(node, visible)
+def show_alone(scene: slicer.vtkMRMLScene, volume: Any, segmentation: Any) -> None:
+    """Show a volume with its segments, and hide those of other results; None is passed over."""
+    hide_results(scene)
+    if volume is not None:
+        display.show_volume(scene, volume)
+    if segmentation is not None and segmentation.GetDisplayNode() is not None:
+        display.show_segmentation(segmentation)
 
 
 def label_map(segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode) -> Any:

@@ -222,7 +222,7 @@ class Recorder:
         nodes = None if self._latent is None else explored_nodes(self._latent)
         if self._in_view and nodes is not None:
             self._ui.playButton.setChecked(False)
-            show_alone(self._context.scene, nodes.volume, nodes.segmentation, self.recorded.segmentation)
+            show_alone(self._context.scene, nodes.volume, nodes.segmentation)
         self._in_view = False
 
     def _play(self, on: bool) -> None:
@@ -241,6 +241,4 @@ class Recorder:
         if self._in_view:
             return
         self._in_view = True
-        nodes = explored_nodes(self._latent)
-        following = None if nodes is None else nodes.segmentation
-        show_alone(self._context.scene, self.recorded.volume, self.recorded.segmentation, following)
+        show_alone(self._context.scene, self.recorded.volume, self.recorded.segmentation)

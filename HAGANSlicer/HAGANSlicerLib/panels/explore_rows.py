@@ -29,7 +29,7 @@ class DirectionRow:
         self.name = str(direction["name"])
         self.title = capital(self.name)
         self.unit = str(direction.get("unit", ""))
-        self.target = str(direction.get("target", ""))
+        self.target = str(direction.get("target") or "")
         limits = range_of(direction)
         if limits is None:
             raise ValueError(f"The direction {self.name!r} has no range.")

@@ -23,7 +23,7 @@ class ModelsPanel(Panel):
     """Lists models, shows their cards, downloads and imports them."""
 
     ui_name = "ModelsPanel.ui"
-    title = "Models"
+    title = _("Models")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

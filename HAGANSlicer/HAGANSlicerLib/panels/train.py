@@ -22,7 +22,7 @@ class TrainPanel(Panel):
     """Starts, stops and resumes the training in a run folder; shows its losses and pictures."""
 
     ui_name = "TrainPanel.ui"
-    title = "Train"
+    title = _("Train")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

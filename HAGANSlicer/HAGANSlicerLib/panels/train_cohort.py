@@ -12,10 +12,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
-from HAGANCore.worker.protocol import release, volume_to_wire
+from HAGANCore.worker.protocol import release
 
 from ..panel import Context, Job
-from ..scene import volumes
+from ..sent import send_volume
 
 _LISTED = 3
 """Skipped scans that the message names."""
@@ -71,8 +71,7 @@ class CohortMaker:
     def _hand_over_next(self) -> None:
         node = self._left.pop(0)
         try:
-            array, geometry = volumes.volume_of(node)
-            wire = volume_to_wire(self._context.worker.session, array, geometry)
+            wire = send_volume(self._context.worker.session, node)
         except (HaganError, OSError) as error:
             self.stop()
             self._context.show_error(
