@@ -154,7 +154,7 @@ def write_animation(frames: Sequence[Picture], path: Path | str) -> Path:
     order = [0] * _END_FRAMES + list(range(1, len(frames) - 1))
     if len(frames) > 1:
         order += [len(frames) - 1] * _END_FRAMES + list(range(len(frames) - 2, 0, -1))
-    images = [_palette(Image.fromarray(np.ascontiguousarray(frames[index]))) for index in order]
+    images = [_palette(frames[index]) for index in order]
     with written_whole(path) as temporary:
         images[0].save(
             temporary, format="GIF", save_all=True, append_images=images[1:], duration=_FRAME_MS, loop=0
@@ -213,9 +213,12 @@ def _text(width: int, lines: Sequence[str]) -> Picture:
     return np.asarray(image)
 
 
-def _palette(image: Image.Image) -> Image.Image:
-    """Return the picture in the 256 colours of a GIF: greys keep their steps, the outline its green."""
-    colours = [value for level in range(255) for value in (level, level, level)] + list(GREEN)
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(colours)
-    return image.quantize(palette=palette, dither=Image.Dither.NONE)
+def _palette(frame: Picture) -> Image.Image:
+    """Return a frame in the 256 colours of a GIF: every pixel is a grey or the outline's green.
+
+    Pillow's own quantisation would take the nearest of every fourth grey only.
+    """
+    is_grey = frame.max(axis=-1) == frame.min(axis=-1)
+    image = Image.fromarray(np.where(is_grey, np.minimum(frame[..., 0], 254), 255).astype(np.uint8), "P")
+    image.putpalette([value for level in range(255) for value in (level, level, level)] + list(GREEN))
+    return image

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import HaganError
 from ..progress import Progress, no_progress, part_of
 from ..segmentation import Segmentation, segment
@@ -173,42 +176,40 @@ def _holding(
     progress: Progress,
 ) -> Step:
     """Correct the amounts along all directions by what each target missed, until all are met."""
-    wanted = [change, *(0.0 for _ in held)]
-    directions = [direction, *held]
-    amounts = list(wanted)
-    bases = [measure(each, first.volume, first.segmentation) for each in directions]
-    limits = [WANTED_TOLERANCE * abs(change)]
-    limits += [HELD_TOLERANCE * each.baseline.get("sd", 0.0) for each in held]
-    best: Step | None = None
-    best_miss, best_worst = float("inf"), ""
+    directions = (direction, *held)
+    wanted = np.array([change, *(0.0 for _ in held)])
+    limits = np.array(
+        [WANTED_TOLERANCE * abs(change), *(HELD_TOLERANCE * each.baseline.get("sd", 0.0) for each in held)]
+    )
+    base, amounts = _values(directions, first), wanted.copy()
+    nominal = [_nominal(model, first.latent, each) for each in directions]
+    best, least, note = first, math.inf, ""
     for round_ in range(HOLD_ROUNDS):
         progress(round_ / HOLD_ROUNDS, "holding the others")
-        scale = _nominal(model, first.latent, direction)
-        latent = moved(
-            first.latent,
-            model,
-            [
-                (each, min(max(amount * scale, each.range[0]), each.range[1]))
-                for each, amount in zip(directions, amounts, strict=True)
-            ],
+        steps = [
+            (each, float(np.clip(amount * scale, *each.range)))
+            for each, amount, scale in zip(directions, amounts, nominal, strict=True)
+        ]
+        step = _measured(model, moved(first.latent, model, steps), direction, first, change)
+        missing = wanted - (_values(directions, step) - base)
+        amounts += missing
+        shares = np.abs(missing) / np.maximum(limits, 1e-9)
+        worst = int(shares.argmax())
+        if shares[worst] < least:
+            best, least = step, float(shares[worst])
+            of = directions[worst]
+            note = f"Not met: '{of.name}' is off by {-missing[worst]:+.3g} {of.unit}."
+        if least <= 1:
+            return best
+    return replace(best, note=note)
+
+
+def _values(directions: Sequence[Direction], step: Step) -> npt.NDArray[np.float64]:
+    """Return the targets of directions on one volume."""
+    values = [measure(each, step.volume, step.segmentation) for each in directions]
+    if None in values:
+        raise HaganError(
+            f"The target of the direction '{directions[values.index(None)].name}' cannot be measured on the "
+            "volume, so it cannot be held fixed."
         )
-        step = _measured(model, latent, direction, first, change)
-        misses = []
-        for index, each in enumerate(directions):
-            now, base = measure(each, step.volume, step.segmentation), bases[index]
-            if now is None or base is None:
-                raise HaganError(
-                    f"The target of the direction '{each.name}' cannot be measured on a volume, so it "
-                    "cannot be held fixed."
-                )
-            miss = wanted[index] - (now - base)
-            amounts[index] += miss
-            misses.append((abs(miss) / limits[index] if limits[index] else abs(miss), each, miss))
-        worst, of, miss = max(misses, key=lambda entry: entry[0])
-        if worst < best_miss:
-            best, best_miss = step, worst
-            best_worst = f"'{of.name}' is off by {-miss:+.3g} {of.unit}"
-        if worst <= 1:
-            break
-    assert best is not None  # there is at least one round
-    return best if best_miss <= 1 else replace(best, note=f"not met in {HOLD_ROUNDS} rounds: {best_worst}")
+    return np.array(values, np.float64)
