@@ -7,11 +7,12 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+import vtk
 from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QWidget
 
 from .ctk_sliders import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
-from .observing import SceneObserver
+from .observing import Observer, SceneObserver
 
 
 class qSlicerWidget(QWidget):
@@ -61,9 +62,10 @@ class qMRMLNodeComboBox(QWidget):
             "showChildNodeTypes": True,
             "selectNodeUponCreation": True,
         }
+        self._rows_shown: list[tuple[str, str]] = []
         self._rows: list[str] = []  # node id of each row; "" is None; "+class" adds one
         self._current = ""
-        self._followed: set[str] = set()
+        self._followed: dict[str, Observer] = {}
         self._observer = SceneObserver(self._refresh)
         self.combo_box = QComboBox()
         self.combo_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -158,17 +160,13 @@ class qMRMLNodeComboBox(QWidget):
         return list(found.values())
 
     def _follow(self, node: Any) -> None:
-        """Look again when the node changes, as Slicer's sorting and filtering model does."""
+        """Looks again when the node changes, as Slicer's sorting and filtering model does."""
         if node.GetID() not in self._followed:
-            self._followed.add(node.GetID())
-            node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._node_modified)
+            self._followed[node.GetID()] = Observer(self._node_modified)
+            self._followed[node.GetID()].observe(node, vtk.vtkCommand.ModifiedEvent)
 
-    def _node_modified(self, node: Any, _: str) -> None:
-        shown = {self._rows[row]: self.combo_box.itemText(row) for row in range(self.combo_box.count())}
-        accepted = any(node.IsA(kind) and self._accepts(node, kind) for kind in self._types)
-        if node.GetScene() is self._observer.scene and shown.get(node.GetID()) != (
-            node.GetName() if accepted else None
-        ):
+    def _node_modified(self) -> None:
+        if self._rows_wanted() != self._rows_shown:
             self._refresh()
 
     def _accepts(self, node: Any, kind: str) -> bool:
@@ -183,21 +181,29 @@ class qMRMLNodeComboBox(QWidget):
         )
 
     def _refresh(self) -> None:
+        for node_id, observer in list(self._followed.items()):
+            if observer.subject.GetScene() is not self._observer.scene:
+                observer.end()
+                del self._followed[node_id]
         self._show_rows()
         ids = self._node_ids()
         if self._current not in ids:
             self._change("" if self._flags["noneEnabled"] or not ids else ids[0])
 
-    def _show_rows(self) -> None:
+    def _rows_wanted(self) -> list[tuple[str, str]]:
         rows = [("", self._none_text)] if self._flags["noneEnabled"] else []
         rows += [(node.GetID(), node.GetName()) for node in self._candidates()]
         if self._flags["addEnabled"] and self._observer.scene:
             rows += [(f"+{kind}", f"Create new {self._tag(kind)}") for kind in self._types]
         if self._flags["renameEnabled"]:
             rows.append(("+rename", "Rename current…"))
-        self._rows = [row for row, _ in rows]
+        return rows
+
+    def _show_rows(self) -> None:
+        self._rows_shown = self._rows_wanted()
+        self._rows = [row for row, _ in self._rows_shown]
         self.combo_box.clear()
-        self.combo_box.addItems([text for _, text in rows])
+        self.combo_box.addItems([text for _, text in self._rows_shown])
         self._show_current()
 
     def _show_current(self) -> None:
