@@ -12,6 +12,8 @@ from .console import Console
 
 if TYPE_CHECKING:
     from ..inference.encode import Encoding
+    from ..inference.model import Model
+    from ..latent.walk import Walk
     from ..pictures import Picture
     from ..segmentation import Segmentation
     from ..volumes.volume import Volume
@@ -26,6 +28,9 @@ _HEADER = (
     f"{'volume':22}{'lungs mL':>9}{'right':>7}{'left':>7}{'lungs %':>9}{'bones mL':>10}{'bones %':>9}"
     f"{'seconds':>9}"
 )
+
+_MOST_ML = 800.0
+"""Change of the lungs that is shown: easily seen, and within what most latents follow."""
 
 
 @dataclass(slots=True)
@@ -102,7 +107,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             volume = model.generate(seed=seed)
             made = time.perf_counter() - begun
             shown.append(_Shown(f"synthetic, seed {seed}", volume, segment(volume), made))
-        files = _write(shown, encoding, Path(args.out))
+        begun = time.perf_counter()
+        walked = _walk(model)
+        stepped = _steps_shown(walked, time.perf_counter() - begun)
+        files = _write(shown, stepped, encoding, Path(args.out))
+        shown += stepped
     for warning in encoding.warnings:
         console.warn(warning)
     errors = encoding.errors
@@ -112,10 +121,13 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         f"\nReconstruction against scan, where the model's field of view covers it: mean absolute error "
         f"{errors.mae:.0f} {errors.unit}, PSNR {errors.psnr_db:.1f} dB, SSIM {errors.ssim:.2f}."
     )
+    for line in _told(walked):
+        console.print(line)
     console.print(f"{seconds:.1f} s in all, at most {memory:.0f} MB. Not for diagnosis.")
     console.print(f"Picture: {files['picture']}; volumes and label maps beside it.")
     return {
         "volumes": [item.figures() for item in shown],
+        "steps": [] if walked is None else [_step_figures(walked, index) for index in (0, 1)],
         "errors": errors.to_dict(),
         "warnings": list(encoding.warnings),
         "plan": model.plan.text,
@@ -125,14 +137,51 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     }
 
 
-def _write(shown: list[_Shown], encoding: Encoding, out: Path) -> dict[str, Any]:
+def _walk(model: Model) -> Walk | None:
+    """Return seed 1 with smaller and larger lungs, where the model has a direction for them."""
+    from ..latent.direction import directions_of
+    from ..latent.walk import walk
+
+    for direction in directions_of(model).values():
+        if direction.target == "lungs_ml":
+            change = min(-direction.range[0], direction.range[1], _MOST_ML)
+            return walk(model, model.latent(1), direction, [-change, change])
+    return None
+
+
+def _steps_shown(walked: Walk | None, seconds: float) -> list[_Shown]:
+    return [
+        _Shown(f"seed 1, lungs {step.requested:+.0f} mL", step.volume, step.segmentation, seconds / 3)
+        for step in ([] if walked is None else walked.steps)
+        if step.segmentation is not None
+    ]
+
+
+def _step_figures(walked: Walk, index: int) -> dict[str, Any]:
+    step = walked.steps[index]
+    return {"direction": walked.direction.name, "requested": step.requested, "measured": step.measured}
+
+
+def _told(walked: Walk | None) -> list[str]:
+    """Return what was asked of the direction and what came of it, as a line."""
+    if walked is None:
+        return []
+    told = ", ".join(
+        f"asked {step.requested:+.0f}, measured {step.measured:+.0f} {walked.direction.unit}"
+        for step in walked.steps
+        if step.measured is not None
+    )
+    return [f"Seed 1 along the direction '{walked.direction.name}': {told}."]
+
+
+def _write(shown: list[_Shown], stepped: list[_Shown], encoding: Encoding, out: Path) -> dict[str, Any]:
     """Write synthetic volumes, all label maps, the latent and the picture; returns their paths."""
     from ..pictures import sheet, write_png
     from ..volumes.io import write_volume
     from ..volumes.volume import Volume
 
     files: dict[str, Any] = {"volumes": [], "labelmaps": []}
-    for item in shown:
+    for item in [*shown, *stepped]:
         stem = item.name.replace(", ", "_").replace(" ", "")
         if item.volume.meta.get("synthetic") and item.name != "scan":
             stem = stem if stem.startswith("synthetic") else f"synthetic_{stem}"
@@ -141,7 +190,7 @@ def _write(shown: list[_Shown], encoding: Encoding, out: Path) -> dict[str, Any]
         files["labelmaps"].append(str(write_volume(labels, out / f"{stem}.segmentation.nii.gz")))
     files["latent"] = str(encoding.save_latent(out / "scan.latent.json"))
     # More than three synthetic volumes would make the picture too long to look at.
-    picture = sheet([_row(item) for item in shown[:5]])
+    picture = sheet([_row(item) for item in [*shown[: 5 - len(stepped)], *stepped]])
     files["picture"] = str(write_png(picture, out / "demo.png"))
     return files
 

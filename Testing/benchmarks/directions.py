@@ -101,15 +101,17 @@ def walked(task: Task) -> dict[str, Any]:
     return {"start": measured(model, latent), "steps": steps}
 
 
-def figures(walks: list[dict[str, Any]], target: str, loop: str) -> dict[str, float]:
+def figures(
+    walks: list[dict[str, Any]], spread: dict[str, float], target: str, loop: str
+) -> dict[str, float]:
     """Return the row of the table for one direction and loop.
 
     ``unwanted`` is the other target's change per unit of the wanted one, both in their standard deviations
-    over the starts: what the direction does to the other on average. ``scatter`` is the standard deviation
-    of what is left, per wanted standard deviation: what it does to one volume more or less than to others.
+    over the model's own volumes (``spread``): what the direction does to the other on average. ``scatter`` is
+    the standard deviation of what is left, per wanted standard deviation: what it does to one volume more or
+    less than to others.
     """
     other = next(name for name in WANTED if name != target)
-    spread = {name: float(np.std([walk["start"][name] for walk in walks])) for name in WANTED}
     asked, got, aside, monotone = [], [], [], []
     for walk in walks:
         start = walk["start"]
@@ -147,6 +149,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     model, directions = model_and_directions(args.model)
     if missing := [target for target in WANTED if target not in directions]:
         raise HaganError(f"The model '{model.name}' has no direction for {' and '.join(missing)}; fit them.")
+    spread = {target: directions[target].baseline["sd"] for target in WANTED}
     counts: dict[Kind, int] = {"seeds": args.count, "phantoms": args.phantoms}
     begun = time.perf_counter()
     rows = []
@@ -166,7 +169,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         if in_order:
             rows += [
                 {"starts from": kind, "direction": directions[target].name, "loop": loop}
-                | figures(in_order, target, loop)
+                | figures(in_order, spread, target, loop)
                 for target in WANTED
                 for loop in LOOPS[: 2 if args.closed else 1]
             ]

@@ -39,7 +39,7 @@ def a_demonstration(capsys: pytest.CaptureFixture[str], a_folder: Path) -> dict:
 
 def test_scan_reconstruction_and_synthetic_volume_are_measured(a_demonstration: dict):
     names = {row["volume"]: row for row in a_demonstration["volumes"]}
-    assert list(names) == ["scan", "reconstruction", "synthetic, seed 1"]
+    assert list(names)[:3] == ["scan", "reconstruction", "synthetic, seed 1"]
     assert names["scan"]["lungs_ml"] == pytest.approx(TRUE_LUNGS_ML, rel=0.03)
     assert names["reconstruction"]["lungs_ml"] == pytest.approx(TRUE_LUNGS_ML, rel=0.15)
     assert 2000 < names["synthetic, seed 1"]["lungs_ml"] < 8000
@@ -54,12 +54,28 @@ def test_everything_that_is_said_to_be_written_is_there_and_says_that_it_is_synt
         assert read_volume(path).meta["synthetic"] is True
     reconstruction = read_volume(files["volumes"][0])
     assert np.allclose(reconstruction.geometry.matrix, scan.geometry.matrix, atol=1e-4)
-    assert len(files["labelmaps"]) == 3
+    assert len(files["labelmaps"]) == 3 + len(a_demonstration["steps"])
     assert all(set(np.unique(read_volume(path).array)) <= {0, 1, 2, 3} for path in files["labelmaps"])
     assert read_latent(files["latent"]).preparation is not None
     picture = np.asarray(Image.open(files["picture"]))
     assert picture.shape[0] > 700
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+
+
+def test_a_model_with_a_direction_for_lungs_shows_it(
+    capsys: pytest.CaptureFixture[str], a_steerable_model_file: Path, tmp_path: Path
+):
+    document = demo(capsys, "--model", a_steerable_model_file, "--count", 1, "--refine", 0, "--out", tmp_path)
+    assert [row["volume"].startswith("seed 1, lungs") for row in document["volumes"]] == [False] * 3 + [
+        True
+    ] * 2
+    smaller, larger = document["steps"]
+    assert smaller["direction"] == "lung volume"
+    assert smaller["requested"] < 0 < larger["requested"]
+    assert smaller["measured"] < -50 < 50 < larger["measured"]
+    lungs = [row["lungs_ml"] for row in document["volumes"]]
+    assert lungs[4] - lungs[3] == pytest.approx(larger["measured"] - smaller["measured"])
+    assert all("synthetic" in Path(path).name for path in document["files"]["volumes"])
 
 
 def test_a_real_chest_goes_through(capsys: pytest.CaptureFixture[str], real_scans: Path, tmp_path: Path):

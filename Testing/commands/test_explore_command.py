@@ -1,0 +1,163 @@
+"""``hagan explore`` as a user types it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from HAGANCore import load_model, read_volume, write_volume
+from HAGANCore.cli import main
+from HAGANCore.volumes.phantom import make_phantom
+
+
+def explore(capsys: pytest.CaptureFixture[str], *words: object) -> dict:
+    capsys.readouterr()
+    assert main(["explore", *map(str, words), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    capsys.readouterr()
+    assert main(["explore", *map(str, words)]) == 1
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def a_scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_volume(make_phantom(9_000_003).volume, tmp_path_factory.mktemp("scan") / "chest.nii.gz")
+
+
+def test_a_seed_gives_a_series_with_its_table_and_pictures(
+    a_steerable_model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    document = explore(
+        capsys,
+        *("--model", a_steerable_model_file, "--seed", 7, "--direction", "lung volume"),
+        *("--values", "-400..400:3", "--out", tmp_path),
+    )
+    steps = document["steps"]
+    assert [step["requested"] for step in steps] == [-400, 0, 400]
+    assert steps[0]["measured"] < -50 < steps[1]["measured"] == 0 < 50 < steps[2]["measured"]
+    volumes = [read_volume(step["path"]) for step in steps]
+    assert all(
+        volume.meta["synthetic"] and "synthetic" in Path(step["path"]).name
+        for volume, step in zip(volumes, steps, strict=True)
+    )
+    assert np.array_equal(volumes[1].array, load_model(a_steerable_model_file, "cpu").generate(seed=7).array)
+    assert volumes[2].meta["provenance"]["steps"][0]["direction"] == "lung volume"
+    lungs = read_volume(steps[2]["labelmap"])
+    assert np.isin(lungs.array, (1, 2)).sum() * lungs.geometry.voxel_ml == pytest.approx(steps[2]["lungs_ml"])
+    with Path(document["files"]["table"]).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["measured"]) for row in rows] == [step["measured"] for step in steps]
+    assert [float(row["measured_percent"]) for row in rows] == [step["measured_percent"] for step in steps]
+    for name in ("figure", "curve", "animation"):
+        with Image.open(document["files"][name]) as picture:
+            assert min(picture.size) > 150
+    assert getattr(Image.open(document["files"]["animation"]), "n_frames", 1) == 4
+
+
+def test_percent_are_of_the_start_and_exact_ones_are_met(
+    a_steerable_model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    document = explore(
+        capsys,
+        *("--model", a_steerable_model_file, "--seed", 8, "--direction", "lung volume"),
+        *("--values", "6%", "--exact", "--out", tmp_path),
+    )
+    (step,) = document["steps"]
+    assert step["requested"] == pytest.approx(0.06 * document["start"]["value"], rel=1e-4)
+    assert step["measured_percent"] == pytest.approx(6, rel=0.03)
+
+
+def test_a_scan_is_stepped_on_its_own_grid_and_changed_itself(
+    a_steerable_model_file: Path, a_scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    document = explore(
+        capsys,
+        *("--model", a_steerable_model_file, "--scan", a_scan_file, "--direction", "lung volume"),
+        *("--values", "0,300", "--onto-scan", "--exact", "--out", tmp_path),
+    )
+    scan = read_volume(a_scan_file)
+    start, step = document["steps"]
+    changed, shown = read_volume(step["onto_scan"]["path"]), read_volume(step["path"])
+    for volume in (changed, shown):
+        assert np.allclose(volume.geometry.matrix, scan.geometry.matrix, atol=1e-3)
+        assert volume.meta["synthetic"] is True
+    assert np.array_equal(read_volume(start["onto_scan"]["path"]).array, scan.array)
+    assert step["onto_scan"]["method"] == "warp"
+    assert step["onto_scan"]["folded"] == 0
+    assert step["onto_scan"]["measured"] == pytest.approx(300, rel=0.25)  # voxels of 180 mL per 1000
+    assert changed.meta["provenance"]["kind"] == "changed scan"
+    # Its own detail, not the reconstruction's: nearer to the scan than the reconstruction is.
+    errors = [np.abs(volume.array.astype(float) - scan.array).mean() for volume in (changed, shown)]
+    assert errors[0] < 0.7 * errors[1]
+    assert {"figure", "scan_figure", "scan_animation"} <= document["files"].keys()
+
+
+def test_a_latent_file_and_a_difference(
+    a_steerable_model_file: Path, a_scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    latent = load_model(a_steerable_model_file, "cpu").latent(3).save(tmp_path / "mine.latent.json")
+    document = explore(
+        capsys,
+        *("--model", a_steerable_model_file, "--latent", latent, "--direction", "lung volume"),
+        *("--values", "200", "--out", tmp_path),
+    )
+    assert Path(document["steps"][0]["path"]).name.startswith("synthetic_mine_01_lung-volume_+200mL")
+    document = explore(
+        capsys,
+        *("--model", a_steerable_model_file, "--scan", a_scan_file, "--direction", "lung volume"),
+        *("--values", "200", "--onto-scan", "difference", "--out", tmp_path),
+    )
+    assert document["steps"][0]["onto_scan"]["method"] == "difference"
+
+
+def test_what_cannot_be_is_refused_in_one_line(
+    a_steerable_model_file: Path,
+    a_model_file: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    out = ("--out", tmp_path / "out")
+    model = ("--model", a_steerable_model_file, "--seed", 7)
+    lungs = ("--direction", "lung volume")
+    assert "it has 'lung volume'" in refused(capsys, *model, "--direction", "nose", "--values", 1, *out)
+    assert "was asked for" in refused(capsys, *model, *lungs, "--values", "0..99999:2", *out)
+    assert "--onto-scan needs a scan" in refused(capsys, *model, *lungs, "--values", 1, "--onto-scan", *out)
+    assert "--refine needs a scan" in refused(capsys, *model, *lungs, "--values", 1, "--refine", 3, *out)
+    assert "at once" in refused(capsys, *model, *lungs, "--values", 1, "--hold", "lung volume", *out)
+    bare = ("--model", a_model_file(), "--seed", 7)
+    assert "hagan directions fit" in refused(capsys, *bare, *lungs, "--values", 1, *out)
+    no_encoder = ("--model", a_steerable_model_file, "--scan", tmp_path / "missing.nii.gz")
+    assert "There is no file" in refused(capsys, *no_encoder, *lungs, "--values", 1, *out)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("values", ["much", "1..2", "1..2:1", "1,2%", "1..2%:3", "nan", "1..2:999"])
+def test_values_that_say_nothing_are_wrong_usage(
+    values: str, a_steerable_model_file: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "explore",
+                "--model",
+                "demo",
+                "--seed",
+                "1",
+                "--direction",
+                "d",
+                "--out",
+                "x",
+                f"--values={values}",
+            ]
+        )
+    assert ended.value.code == 2
+    assert values.split(",")[0].split("..")[0] in capsys.readouterr().err
