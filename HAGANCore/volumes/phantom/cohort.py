@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,6 +11,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from ...errors import HaganError
+from ...processes import in_processes
 from ...progress import Progress, no_progress
 from ..cohort import UNLABELLED, CohortWriter, write_array
 from ..volume import Geometry
@@ -31,6 +27,13 @@ SCANNER = Geometry(shape=(104, 192, 192), spacing=(2.0, 2.0, 3.0), origin=(-196.
 """A coarse chest protocol: field of view 384 mm, slices of 3 mm, the lungs off the centre."""
 OUTSIDE = -1024.0
 """What a scanner writes outside its circular field of view, and the least it can write, HU."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    path: Path
+    seed: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,11 @@ def write_phantom_cohort(
         seeds = [s for s in range(seed, seed + count) if phantom_id(s) not in writer.done_ids]
         done = count - len(seeds)
         progress(done / count, f"{done} of {count} phantoms")
-        with _makers(jobs) as makers:
-            for made in _make_all(makers, writer, size, seeds, jobs):
+        tasks = [_Task(writer.volume_path(phantom_id(s)), s, size) for s in seeds]
+        with closing(in_processes(_make_one, tasks, jobs)) as outcomes:
+            for _, made in outcomes:
+                if isinstance(made, Exception):
+                    raise made
                 writer.add_written(
                     made.id,
                     made.sha256,
@@ -119,55 +125,11 @@ def _check(count: int, size: int, seed: int) -> None:
         raise HaganError(f"The seed is {seed}; it must be 0 or more.")
 
 
-def _make_one(path: Path, seed: int, size: int) -> _Made:
+def _make_one(task: _Task) -> _Made:
     """Make and write one phantom; runs in any process."""
-    phantom = make_phantom(seed, size)
-    digest = write_array(path, PROFILE.normalise(phantom.volume.array))
-    return _Made(path.stem, seed, digest, phantom.label, phantom.covariates)
-
-
-@contextmanager
-def _makers(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Yield ``jobs`` processes, or None where one is enough; those waiting for work are dropped on error."""
-    if jobs <= 1:
-        yield None
-        return
-    # spawn: the same behaviour on all systems, and safe in a process that has threads (Slicer, notebooks).
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _prepare_process)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _prepare_process() -> None:
-    """Use one thread in a process of many, and end with the parent however that ends."""
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def leave_with_parent() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=leave_with_parent, daemon=True).start()
-
-
-def _make_all(
-    pool: ProcessPoolExecutor | None, writer: CohortWriter, size: int, seeds: list[int], jobs: int
-) -> Iterator[_Made]:
-    """Yield the phantoms as they get ready."""
-    tasks = [(writer.volume_path(phantom_id(seed)), seed, size) for seed in seeds]
-    if pool is None:
-        for task in tasks:
-            yield _make_one(*task)
-        return
-    waiting: set[Future[_Made]] = set()
-    for task in tasks:
-        waiting.add(pool.submit(_make_one, *task))
-        if len(waiting) >= 2 * jobs:  # a short queue: a cancel does not wait for thousands
-            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in ready)
-    while waiting:
-        ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in ready)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(
+        1
+    )  # as many threads in each of many processes are slower
+    phantom = make_phantom(task.seed, task.size)
+    digest = write_array(task.path, PROFILE.normalise(phantom.volume.array))
+    return _Made(task.path.stem, task.seed, digest, phantom.label, phantom.covariates)
