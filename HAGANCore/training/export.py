@@ -12,13 +12,10 @@ import torch
 from .. import __version__
 from ..errors import HaganError
 from ..models.modelfile import ModelDescription, write_model
+from ..models.published import CITATION
 from .trainer import Trainer
 
 CARD_TEXTS = ("title", "summary", "licence", "intended_use", "citation")
-CITATION = (
-    "Sun L, Chen J, Xu Y, Gong M, Yu K, Batmanghelich K. Hierarchical Amortized GAN for 3D High Resolution "
-    "Medical Image Synthesis. IEEE J Biomed Health Inform 2022. doi:10.1109/JBHI.2022.3172976"
-)
 
 
 def read_card(path: Path | str) -> dict[str, Any]:

@@ -17,8 +17,14 @@ _EDGE = 160
 _WINDOW = (-1.0, 0.75)
 
 
-def write_previews(networks: Networks, scans: Tensor, folder: Path, iteration: int, seed: int) -> Path:
-    """Write ``NNNNNNNN.png``: generated volumes, and scans (N, 1, R, R, R) above their reconstructions."""
+def write_previews(
+    networks: Networks, scans: Tensor, folder: Path, iteration: int, seed: int, class_frequencies: Tensor
+) -> Path:
+    """Write ``NNNNNNNN.png``: generated volumes, and scans (N, 1, R, R, R) above their reconstructions.
+
+    Reconstructions of a conditional model are made with the classes' frequencies in the cohort (classes,), as
+    in training where a class is not known.
+    """
     device = next(networks.average.parameters()).device
     architecture = networks.average.architecture
     random = torch.Generator().manual_seed(seed)
@@ -35,9 +41,7 @@ def write_previews(networks: Networks, scans: Tensor, folder: Path, iteration: i
         pairs = []
         for index, scan in enumerate(scans.to(device).split(1)):
             z = networks.ground_encoder(networks.encoder.volume(scan))
-            prior = None
-            if architecture.classes:
-                prior = torch.full((1, architecture.classes), 1 / architecture.classes, device=device)
+            prior = class_frequencies[None].to(device) if architecture.classes else None
             pairs += [(f"scan {index}", scan), (f"reconstruction {index}", networks.average(z, prior))]
     rows = [[_view(v, f"synthetic {i}", name) for i, v in enumerate(generated)] for name in PLANES]
     rows += [[_view(volume, caption, name) for caption, volume in pairs] for name in PLANES[:2]]

@@ -35,6 +35,8 @@ from .step import Networks, Step, random_stream
 EXPLODED = 1e4
 """A loss beyond this never came back in any run; stop while the last checkpoint is good."""
 _PREVIEW_SCANS = 2
+_ORDER = ("seed", "batch", "shuffle")
+"""Fields of the configuration that say which volumes an iteration sees."""
 
 
 class Trainer:
@@ -274,7 +276,8 @@ class Trainer:
     def _previews(self, scans: Tensor) -> None:
         for _, network in self._named_networks():
             network.eval()
-        write_previews(self.networks, scans, self.folder / "samples", self.iteration, self.config.seed)
+        folder = self.folder / "samples"
+        write_previews(self.networks, scans, folder, self.iteration, self.config.seed, self.class_frequencies)
         for _, network in self._named_networks():
             network.train()
 
@@ -304,7 +307,7 @@ class Trainer:
                 "The checkpoint was made with another cohort (volumes or their order differ); "
                 "resume with the same one."
             )
-        self._require_same_networks(TrainingConfig().changed(state["config"]))
+        self._require_same_run(TrainingConfig().changed(state["config"]))
         for name, network in self._named_networks():
             network.load_state_dict(state["networks"][name])
         for phase in self.phases:
@@ -315,10 +318,16 @@ class Trainer:
                 group["lr"] = rate
         self.iteration, self.seconds = state["iteration"], state["seconds"]
 
-    def _require_same_networks(self, saved: TrainingConfig) -> None:
-        """Compare by numbers, not by tensors: both normalisations have tensors of the same shapes."""
+    def _require_same_run(self, saved: TrainingConfig) -> None:
+        """Refuse other networks, or another order of the volumes: which of them were seen would be unknown.
+
+        Compares numbers, not tensors: both normalisations have tensors of the same shapes.
+        """
         size, classes = self.cohort.size, len(self.cohort.classes)
-        before, now = (c.architecture(size, classes).to_dict() for c in (saved, self.config))
+        before, now = (
+            c.architecture(size, classes).to_dict() | {name: getattr(c, name) for name in _ORDER}
+            for c in (saved, self.config)
+        )
         if changed := [
             f"{name} {before[name]}, not {now[name]}" for name in now if before[name] != now[name]
         ]:

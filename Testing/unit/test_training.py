@@ -389,6 +389,9 @@ def test_a_run_is_not_overwritten_nor_resumed_with_something_else(a_cohort: Coho
         Trainer(a_cohort, tmp_path / "run", SMALL.changed({"latent": 9}), resume=True)
     with pytest.raises(HaganError, match="made with normalisation slab-consistent, not group"):
         Trainer(a_cohort, tmp_path / "run", SMALL.changed({"normalisation": "group"}), resume=True)
+    for name, value in (("seed", 99), ("batch", SMALL.batch + 1), ("shuffle", not SMALL.shuffle)):
+        with pytest.raises(HaganError, match=rf"made with {name} {getattr(SMALL, name)}, not {value}"):
+            Trainer(a_cohort, tmp_path / "run", SMALL.changed({name: value}), resume=True)
     with pytest.raises(HaganError, match="another cohort"):
         Trainer(balls(tmp_path / "other", count=5), tmp_path / "run", SMALL, resume=True)
     with pytest.raises(HaganError, match="No checkpoint"):
