@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import cache
 
 import torch
@@ -76,8 +77,14 @@ class VoxelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, D, H, W) to the same shape."""
         shape = (1, -1, 1, 1, 1)
-        scale = torch.rsqrt(x.square().mean(dim=1, keepdim=True) + self.eps)
-        return x * scale * self.weight.view(shape) + self.bias.view(shape)
+        weight, bias = self.weight.to(x).view(shape), self.bias.to(x).view(shape)
+        # The mean of squares in float32; the volume itself keeps its type, under autocast, too: there a CUDA
+        # device makes squares and float32 weights turn bfloat16 into float32, which is twice the memory.
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+            wide = torch.promote_types(x.dtype, torch.float32)
+            squares = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide).square()
+            scale = torch.rsqrt(squares / x.shape[1] + self.eps).to(x)
+            return x * scale * weight + bias
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

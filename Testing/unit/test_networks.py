@@ -254,6 +254,25 @@ def test_voxel_norm_gives_each_voxel_the_same_length() -> None:
     )
 
 
+def test_voxel_norm_keeps_bfloat16_under_autocast() -> None:
+    torch.manual_seed(0)
+    norm, x = VoxelNorm(8), torch.randn(2, 8, 3, 4, 5)
+    with torch.no_grad():
+        norm.weight.add_(torch.randn(8))
+        norm.bias.add_(torch.randn(8))
+    x[0, :, 0, 0, 0] = 0  # no direction to normalise
+    narrow = x.bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = norm(narrow)
+    assert y.dtype == torch.bfloat16  # float32 here would double the memory of the largest tensor in training
+    assert (y - norm(narrow.float())).abs().max() < 0.05
+    y.sum().backward()
+    assert norm.weight.grad is not None
+    assert norm.weight.grad.dtype == torch.float32
+    assert narrow.grad is not None
+    assert narrow.grad.isfinite().all()
+
+
 # --- batches --------------------
 
 

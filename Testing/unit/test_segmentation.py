@@ -14,20 +14,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from HAGANCore.errors import Cancelled
-from HAGANCore.segmentation import BONES, LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
+from HAGANCore.segmentation import BONES, LABELS, LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
 from HAGANCore.segmentation.morphology import closed, dilate, erode, label_slices, opened
 from HAGANCore.volumes.io import read_volume
 from HAGANCore.volumes.orientation import canonical_view
 from HAGANCore.volumes.phantom import Phantom, draw_parameters, make_phantom
+from HAGANCore.volumes.phantom.cohort import LABELS as PHANTOM_LABELS
 from HAGANCore.volumes.volume import Geometry, Volume
-
-LABELS = {"right_lung": RIGHT_LUNG, "left_lung": LEFT_LUNG, "bones": BONES}
 
 
 @cache
 def a_phantom(seed: int, size: int = 64) -> Phantom:
     """Return a phantom, made once in this run."""
     return make_phantom(seed, size)
+
+
+def test_a_phantoms_true_labels_have_the_values_of_found_ones() -> None:
+    # `volumes` must not import `segmentation`, so both have the values.
+    assert PHANTOM_LABELS == LABELS
 
 
 def dice(found: np.ndarray, truth: np.ndarray) -> float:
