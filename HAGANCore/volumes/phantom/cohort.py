@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
 from ...errors import HaganError
 from ...processes import in_processes
@@ -127,9 +126,6 @@ def _check(count: int, size: int, seed: int) -> None:
 
 def _make_one(task: _Task) -> _Made:
     """Make and write one phantom; runs in any process."""
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(
-        1
-    )  # as many threads in each of many processes are slower
     phantom = make_phantom(task.seed, task.size)
     digest = write_array(task.path, PROFILE.normalise(phantom.volume.array))
     return _Made(task.path.stem, task.seed, digest, phantom.label, phantom.covariates)
