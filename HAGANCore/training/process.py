@@ -34,6 +34,8 @@ from ..processtree import kill_tree, own_tree, started
 State = Literal["running", "finished", "stopped", "failed", "none"]
 _FOLDER = "process"
 _STOP_POLL_SECONDS = 0.2
+_END_SECONDS = 0.5
+"""A killed process is gone when the system has taken it down, which takes a moment where it is busy."""
 _LOG_TAIL_BYTES = 1 << 16
 
 
@@ -128,6 +130,9 @@ def stop_training(folder: Path | str, now: bool = False) -> None:
     (own / "stop").write_text("now" if now else "", encoding="utf-8")
     if now:
         kill_tree(pid)
+        until = time.monotonic() + _END_SECONDS
+        while _running(own) is not None and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 def _running(own: Path) -> int | None:

@@ -33,7 +33,7 @@ from .protocol import (
 CANCEL_SECONDS = 1.0
 """A cancelled request that has not ended after this long ends with its worker."""
 _CLOSE_SECONDS = 2.0
-_LINES_KEPT = 50
+_LINES_KEPT, _LONGEST_LINE = 50, 4096
 _LOG = logging.getLogger(__name__)
 
 
@@ -272,5 +272,5 @@ def _move(stream: IO[bytes], output: queue.SimpleQueue[bytes | None]) -> None:
 
 def _keep_lines(stream: IO[bytes], lines: deque[str]) -> None:
     with stream:
-        for line in stream:
+        while line := stream.readline(_LONGEST_LINE):
             lines.append(line.decode(errors="replace").rstrip())

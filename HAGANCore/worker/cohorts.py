@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
 from ..processes import available_cores
-from ..processtree import kill_tree
 from .job import Job, Stopped
 from .wire import volume_from_wire
 
@@ -76,7 +75,7 @@ class Cohorts:
 def train(job: Job) -> dict[str, Any]:
     """Start a training that outlives this process; the result comes once it trains."""
     from ..training.config import TrainingConfig, preset_named
-    from ..training.process import start_training, training_state
+    from ..training.process import start_training, stop_training, training_state
 
     wanted = job.arguments
     folder, config = Path(wanted["folder"]), dict(wanted["config"])
@@ -104,7 +103,7 @@ def train(job: Job) -> dict[str, Any]:
         try:
             job.check()
         except Stopped:
-            kill_tree(pid)
+            stop_training(folder, now=True)
             raise
         time.sleep(_POLL_SECONDS)
     return {"pid": pid, "folder": str(folder)}

@@ -256,7 +256,7 @@ def _stepped(
 
     if pairs[1:]:
         latent = moved(latent, model, pairs[1:])
-    found = reach(model, latent, *pairs[0])
+    found = reach(model, latent, *pairs[0], progress=part_of(progress, 0.0, 0.3))
     told = {"requested": found.requested, "measured": found.measured, "iterations": found.iterations}
     return found.latent, told | {"note": found.note}
 

@@ -122,7 +122,7 @@ class Server:
         is dragged would show nothing until it rests.
         """
         preview = newer.arguments["quality"] == "preview"
-        for job in [job for job in self._jobs.values() if job.name == "step" and job is not newer]:
+        for job in [job for job in list(self._jobs.values()) if job.name == "step" and job is not newer]:
             if job in self._waiting:
                 self._waiting.remove(job)
                 self._end(job, Stopped("replaced"))
@@ -159,16 +159,14 @@ class Server:
         error: BaseException | None = None
         try:
             job.check()
-            result = handler(job)
+            job.result(handler(job))
         except Exception as raised:
             # Without its traceback, which holds on to what did not fit into memory.
             error = raised.with_traceback(None)
             if not isinstance(raised, HaganError):
                 traceback.print_exception(raised)
-        if error is None:
-            self._jobs.pop(job.id, None)
-            job.result(result)
-        else:
+        self._jobs.pop(job.id, None)
+        if error is not None:
             self._end(job, error)
 
     def _end(self, job: Job, error: BaseException) -> None:
@@ -197,6 +195,8 @@ def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
     os.close(nothing)
     sys.stdout.flush()
     os.dup2(2, 1)
+    sink.write(b"\n")  # ends a line that something has begun before
+    sink.flush()
     return source, sink
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from HAGANCore.latent.direction import Calibration, Direction
 from HAGANCore.latent.store import add_directions
-from HAGANCore.models.modelfile import read_model
+from HAGANCore.models.modelfile import read_model, resolve_model
 from HAGANCore.volumes.cohort import CohortWriter
 from HAGANCore.volumes.profiles import PROFILES
 from HAGANCore.worker.client import WorkerClient
@@ -39,11 +39,22 @@ def a_worker(a_folder: Path) -> Iterator[WorkerClient]:
 @pytest.fixture(scope="module")
 def a_steered_model(a_model_file: Callable[..., Path], a_folder: Path) -> Path:
     """A model file of random weights with the direction ``lung volume``."""
-    file = read_model(a_model_file())
-    vector = np.zeros(16, np.float32)
+    return steered(a_model_file(), a_folder / "modèle.safetensors")
+
+
+@pytest.fixture(scope="module")
+def a_steered_demonstration(a_folder: Path) -> Path:
+    """The demonstration model with one more direction: its volumes have lungs that can be measured."""
+    return steered(resolve_model("demo"), a_folder / "démonstration.safetensors", "one of many")
+
+
+def steered(path: Path, out: Path, name: str = "lung volume") -> Path:
+    """Write a model file with a direction along one number of the latent, and return it."""
+    file = read_model(path)
+    vector = np.zeros(file.description.architecture.latent, np.float32)
     vector[3] = 1.0
     direction = Direction(
-        name="lung volume",
+        name=name,
         unit="mL",
         vector=vector,
         target="lungs_ml",
@@ -51,7 +62,6 @@ def a_steered_model(a_model_file: Callable[..., Path], a_folder: Path) -> Path:
         range=(-500.0, 500.0),
         fitted_on={"model_sha256": file.networks_sha256},
     )
-    out = a_folder / "modèle.safetensors"
     add_directions(file.path, [direction], out=out)
     return out
 

@@ -59,7 +59,11 @@ def test_a_training_that_cannot_begin_says_why(
 
 
 def test_a_training_that_is_cancelled_while_it_starts_is_gone(
-    a_worker: WorkerClient, a_cohort: Path, a_folder: Path, small_training: dict[str, object], lives: Callable
+    a_worker: WorkerClient,
+    a_cohort: Path,
+    a_folder: Path,
+    small_training: dict[str, object],
+    wait_until: Callable,
 ):
     run = a_folder / "cancelled"
 
@@ -68,10 +72,10 @@ def test_a_training_that_is_cancelled_while_it_starts_is_gone(
 
     with pytest.raises(Cancelled):
         a_worker.call("train", on_progress=stop, cohort=str(a_cohort), folder=str(run), config=small_training)
-    assert training_state(run).state != "running"
+    wait_until(lambda: training_state(run).state == "stopped")
 
 
-def test_a_number_that_now_names_another_process_is_not_killed(tmp_path: Path, lives: Callable):
+def test_a_number_that_now_names_another_process_is_not_killed(tmp_path: Path):
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], **own_tree())
     try:
         (tmp_path / "process").mkdir()

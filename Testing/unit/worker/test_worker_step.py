@@ -1,0 +1,64 @@
+"""Steps along directions: the open loop, the closed one, and what a volume says of how it was made."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from HAGANCore.inference.model import load_model
+from HAGANCore.worker.client import WorkerClient
+from HAGANCore.worker.protocol import RequestError, open_array
+
+
+def test_an_exact_step_says_what_it_reached(a_worker: WorkerClient, a_steered_demonstration: Path):
+    latent = load_model("demo", "cpu").latent(seed=3).to_document()  # made before the direction was added
+    order: dict[str, Any] = {"model": str(a_steered_demonstration), "latent": latent, "quality": "full"}
+    start = a_worker.call("step", **order, steps=[])
+    moved = a_worker.call("step", **order, steps=[{"direction": "one of many", "amount": 30.0}], exact=True)
+    change = moved["measurements"]["lungs_ml"] - start["measurements"]["lungs_ml"]
+    assert moved["reached"]["requested"] == 30.0
+    assert change == pytest.approx(moved["reached"]["measured"], abs=0.01)
+    assert moved["reached"]["note"] or abs(change - 30.0) <= 5.0
+    assert start["reached"] is None
+
+
+def test_a_moved_volume_says_how_it_was_made_and_can_be_made_again(
+    a_worker: WorkerClient, a_steered_model: Path
+):
+    latent = load_model(a_steered_model, "cpu").latent(seed=3).to_document()
+    order: dict[str, Any] = {"model": str(a_steered_model), "segment": False}
+    steps = [{"direction": "lung volume", "amount": 100.0}]
+    moved = a_worker.call("step", **order, latent=latent, steps=steps)
+    told = moved["volume"]["provenance"]["steps"][0]
+    assert (told["direction"], told["amount"], told["unit"]) == ("lung volume", 100.0, "mL")
+    assert moved["volume"]["synthetic"]
+    again = a_worker.call("step", **order, latent=moved["latent"], steps=[])
+    assert np.array_equal(open_array(again["volume"]), open_array(moved["volume"]))
+    assert moved["labels"] is None
+    assert moved["measurements"] is None
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"direction": "age", "amount": 1.0}, "no direction 'age'; it has 'lung volume'"),
+        ({"direction": "lung volume", "amount": 501.0}, "from -500 to 500 mL; 501 was asked for"),
+    ],
+)
+def test_a_step_that_cannot_be_is_refused(
+    a_worker: WorkerClient, a_steered_model: Path, step: dict[str, Any], words: str
+):
+    latent = load_model(a_steered_model, "cpu").latent(seed=3).to_document()
+    with pytest.raises(RequestError, match=words):
+        a_worker.call("step", model=str(a_steered_model), latent=latent, steps=[step])
+
+
+def test_a_latent_of_another_model_is_refused(a_worker: WorkerClient, a_steered_model: Path, a_folder: Path):
+    latent = load_model("demo", "cpu").latent(seed=3).to_document()
+    copy = shutil.copy(a_steered_model, a_folder / "another name.safetensors")
+    with pytest.raises(RequestError, match="belongs to the model 'demo'"):
+        a_worker.call("step", model=str(copy), latent=latent, steps=[])
