@@ -10,28 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_model import DESCRIPTION, SMALL
 
 from HAGANCore.models.description import ModelDescription
 from HAGANCore.models.errors import ModelFileError
-from HAGANCore.networks import Architecture
 from HAGANCore.volumes.profiles import PROFILES
-
-SMALL = Architecture(
-    size=32, latent=8, classes=2, generator_width=4, discriminator_width=64, ground_encoder_width=16
-)
-DESCRIPTION = ModelDescription(
-    name="small",
-    title="Kleines Modell für Prüfungen, 32³",
-    summary="One\nand two lines.",
-    architecture=SMALL,
-    profile=PROFILES["thorax-ct-fov"],
-    classes=("healthy", "ill"),
-    directions=({"name": "lung volume", "unit": "mL", "r2": 0.9, "calibration": [1.0, 2.5]},),
-    training={"iterations": 10, "cohort": {"kind": "phantoms", "count": 3}},
-    licence="Apache-2.0",
-    intended_use="tests",
-    citation="none",
-)
 
 
 def changed_document(**changes: Any) -> dict[str, Any]:

@@ -9,13 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import extension_files
 import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "Testing"))
-import extension_files  # noqa: E402  it lies beside the test folders
-
 LISTS = extension_files.wanted()
 
 

@@ -20,6 +20,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from small_model import DESCRIPTION, SMALL
 from torch import Tensor, nn
 
 from HAGANCore.models import container, modelfile
@@ -33,23 +34,6 @@ from HAGANCore.models.modelfile import (
 )
 from HAGANCore.networks import Architecture, Discriminator, Encoder, Generator, GroundEncoder
 from HAGANCore.volumes.profiles import PROFILES
-
-SMALL = Architecture(
-    size=32, latent=8, classes=2, generator_width=4, discriminator_width=64, ground_encoder_width=16
-)
-DESCRIPTION = ModelDescription(
-    name="small",
-    title="Kleines Modell für Prüfungen, 32³",
-    summary="One\nand two lines.",
-    architecture=SMALL,
-    profile=PROFILES["thorax-ct-fov"],
-    classes=("healthy", "ill"),
-    directions=({"name": "lung volume", "unit": "mL", "r2": 0.9, "calibration": [1.0, 2.5]},),
-    training={"iterations": 10, "cohort": {"kind": "phantoms", "count": 3}},
-    licence="Apache-2.0",
-    intended_use="tests",
-    citation="none",
-)
 
 
 def networks(architecture: Architecture = SMALL) -> dict[str, Any]:
