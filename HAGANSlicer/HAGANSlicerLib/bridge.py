@@ -90,7 +90,7 @@ class WorkerBridge:
             timer.stop()
         self._timers.clear()
         self._drop_process()
-        for process in self._leaving:
+        for process in list(self._leaving):  # each takes itself out of the list when it has ended
             if not process.waitForFinished(SHUTDOWN_MS):
                 process.kill()
                 process.waitForFinished(SHUTDOWN_MS)
@@ -142,7 +142,9 @@ class WorkerBridge:
     def _ended(self, process: qt.QProcess, code: int, status: Any) -> None:
         if process in self._leaving:
             self._leaving.remove(process)
-            self._timers.pop(process).stop()
+            timer = self._timers.pop(process, None)
+            if timer is not None:  # it has left by itself; otherwise the timer has killed it
+                timer.stop()
         if process is not self._process:
             return
         self._read(process)

@@ -25,7 +25,7 @@ def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
     """The module's window in an empty scene, with Encode in front and the demonstration model ready."""
     slicer.mrmlScene.Clear(0)
     window = a_shared_widget.window
-    process_events_until(lambda: window.context.model is not None, 60)
+    process_events_until(lambda: window.context.model is not None, 120)
     window.header.ui.panels.setCurrentWidget(window.panels["encode"].widget)
     return window
 
@@ -124,7 +124,7 @@ def test_a_scan_that_goes_while_it_is_encoded_drops_the_result(
     a_panel.ui.segmentCheckBox.setChecked(False)
     a_panel.ui.encodeButton.click()
     slicer.mrmlScene.RemoveNode(scan)
-    process_events_until(lambda: not a_panel.job.running, 60)
+    process_events_until(lambda: not a_panel.job.running, 120)
     assert "was deleted" in a_window.header.ui.messageLabel.text
     assert not slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     assert not a_panel.ui.encodeButton.enabled
@@ -136,7 +136,7 @@ def test_refinement_can_be_cancelled(
     a_panel.ui.inputSelector.setCurrentNode(add_scan(a_phantom))
     a_panel.ui.refineSpinBox.setValue(500)
     a_panel.ui.encodeButton.click()
-    process_events_until(lambda: a_panel.job.bar.value > 0, 60)
+    process_events_until(lambda: a_panel.job.bar.value > 0, 120)
     a_panel.job.cancel_button.click()
     process_events_until(lambda: not a_panel.job.running, 2)
     assert "cancelled" in a_window.header.ui.messageLabel.text

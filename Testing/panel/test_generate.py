@@ -1,4 +1,4 @@
-"""The Generate panel, driven as a person would, with the real worker and the demonstration model behind it."""
+"""The Generate panel, driven as a person would, with the real worker and the demonstration model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def a_shared_widget(a_module: Any) -> Any:
 def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
     """The module's window in an empty scene, with the demonstration model ready."""
     slicer.mrmlScene.Clear(0)
-    process_events_until(lambda: a_shared_widget.window.context.model is not None, 60)
+    process_events_until(lambda: a_shared_widget.window.context.model is not None, 120)
     return a_shared_widget.window
 
 
@@ -46,7 +46,7 @@ def test_volumes_with_segments_table_and_latents_appear(
     a_panel.ui.generateButton.click()
     assert a_panel.ui.jobRow.visible
     assert not a_panel.ui.generateButton.enabled
-    process_events_until(lambda: not a_panel.job.running, 60)
+    process_events_until(lambda: not a_panel.job.running, 120)
     assert not a_panel.ui.jobRow.visible
     volumes = nodes_of("vtkMRMLScalarVolumeNode")
     assert [node.GetName() for node in volumes] == ["demo seed 41 (synthetic)", "demo seed 42 (synthetic)"]
@@ -67,12 +67,12 @@ def test_volumes_with_segments_table_and_latents_appear(
 def test_without_outlines_the_volume_rendering_is_shown(a_panel: Any, process_events_until: Any) -> None:
     a_panel.ui.segmentCheckBox.setChecked(False)
     a_panel.ui.generateButton.click()
-    process_events_until(lambda: not a_panel.job.running, 60)
+    process_events_until(lambda: not a_panel.job.running, 120)
     assert not nodes_of("vtkMRMLSegmentationNode")
     rendering = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
     assert [node.GetVisibility() for node in rendering] == [1]
     a_panel.ui.generateButton.click()  # the next one takes its place in the views
-    process_events_until(lambda: not a_panel.job.running, 60)
+    process_events_until(lambda: not a_panel.job.running, 120)
     rendering = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
     assert [node.GetVisibility() for node in rendering] == [0, 1]
 
@@ -83,7 +83,7 @@ def test_seed_is_drawn_anew_unless_kept_or_typed(a_panel: Any, process_events_un
 
     def generated(click: Any = ui.generateButton.click) -> int:
         click()
-        process_events_until(lambda: not a_panel.job.running, 60)
+        process_events_until(lambda: not a_panel.job.running, 120)
         return int(ui.seedSpinBox.value)
 
     ui.seedSpinBox.setValue(5)
@@ -101,7 +101,7 @@ def test_cancel_ends_within_a_second_and_keeps_what_is_finished(
 ) -> None:
     a_panel.ui.countSpinBox.setValue(100)
     a_panel.ui.generateButton.click()
-    process_events_until(lambda: nodes_of("vtkMRMLScalarVolumeNode"), 60)
+    process_events_until(lambda: nodes_of("vtkMRMLScalarVolumeNode"), 120)
     process_events_until(
         lambda: "Generating" in a_panel.job.label.text and " left" in a_panel.job.label.text, 20
     )
@@ -120,7 +120,7 @@ def test_a_scene_closed_in_the_middle_stays_empty_and_says_so(
 ) -> None:
     a_panel.ui.countSpinBox.setValue(100)
     a_panel.ui.generateButton.click()
-    process_events_until(lambda: nodes_of("vtkMRMLScalarVolumeNode"), 60)
+    process_events_until(lambda: nodes_of("vtkMRMLScalarVolumeNode"), 120)
     slicer.mrmlScene.Clear(0)
     assert not a_panel.job.running
     assert "dropped" in a_window.header.ui.messageLabel.text
@@ -128,7 +128,7 @@ def test_a_scene_closed_in_the_middle_stays_empty_and_says_so(
     process_events_until(lambda: time.monotonic() > until, 5)
     assert not nodes_of("vtkMRMLScalarVolumeNode")
     a_panel.ui.generateButton.click()  # the new scene is as good as any
-    process_events_until(lambda: not a_panel.job.running, 60)
+    process_events_until(lambda: not a_panel.job.running, 120)
     assert len(nodes_of("vtkMRMLScalarVolumeNode")) == 1
 
 

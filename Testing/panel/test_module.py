@@ -1,4 +1,4 @@
-"""The module as a whole: it opens, explains itself, keeps its choices in the scene, and goes without a trace."""
+"""The module as a whole: it opens, explains itself, and keeps its choices in the scene."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def a_shared_widget(a_module: Any) -> Any:
 def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
     """The module's window in an empty scene, with the demonstration model ready."""
     slicer.mrmlScene.Clear(0)
-    process_events_until(lambda: a_shared_widget.window.context.model is not None, 60)
+    process_events_until(lambda: a_shared_widget.window.context.model is not None, 120)
     return a_shared_widget.window
 
 
