@@ -36,9 +36,8 @@ REACH_SD = 1.75
 LONGEST = 4.0
 """Length in latent space that no step exceeds: beyond, latents become unlike any that G was trained on."""
 PROBES = 80
-"""Latents on which steps are measured."""
-PILOT = 40
-"""Latents on which it is measured what a direction still moves of what it should hold fixed."""
+"""Latents on which steps are measured, unless another number is asked for."""
+FEWEST_PROBES = 5
 FACTOR_RANGE = 3.0
 """Length either way of a direction without a target."""
 _PARTS = np.array([-1.0, -2 / 3, -1 / 3, 1 / 3, 2 / 3, 1.0])
@@ -65,7 +64,8 @@ class Plan:
     class_: int | str | None = None
     """Class of all volumes of a conditional model; without one each seed draws its own."""
     probes: int = PROBES
-    """Latents on which steps are measured; seeds after those of the samples."""
+    """Latents on which steps are measured: as many of the samples to see what a direction still moves of what
+    it should hold fixed, and as many more, of the seeds after theirs, to calibrate."""
 
     def __post_init__(self) -> None:
         for name in (*self.targets, *self.hold):
@@ -79,8 +79,10 @@ class Plan:
                 f"{self.samples} samples are too few to fit a direction; take at least {FEWEST} "
                 "(400 for one that can be relied on)."
             )
-        if self.probes < 10:
-            raise HaganError(f"Steps must be measured on at least 10 latents; found {self.probes}.")
+        if self.probes < FEWEST_PROBES:
+            raise HaganError(
+                f"Steps must be measured on at least {FEWEST_PROBES} latents; found {self.probes}."
+            )
 
     def held_by(self, target: str) -> tuple[str, ...]:
         """Return what the direction for a target holds fixed."""
@@ -116,13 +118,13 @@ def fit_directions(
     ]
     spans = [_span(weights[name], vector, sds[name]) for name, vector in zip(everyone, vectors, strict=True)]
     if plan.hold:
-        halves = [np.array([-0.5, 0.5]) * span for span in spans]
+        short = [np.array([-0.6, 0.6]) * span for span in spans]
         # On the samples' own latents: they are measured already.
         found = respond(
             measurements,
-            latents[:PILOT],
+            latents[: plan.probes],
             vectors,
-            halves,
+            short,
             part_of(progress, 0.4, 0.5),
             "side effects measured",
         )

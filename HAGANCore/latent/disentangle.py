@@ -168,9 +168,10 @@ class EffectsMatrix:
 
     @classmethod
     def from_effects(cls, rows: Sequence[tuple[str, str | None, dict[str, float]]]) -> EffectsMatrix:
-        """Return the matrix of (direction, its target, effects) rows."""
+        """Return the matrix of (direction, its target, effects on the others) rows."""
         targets = tuple(TARGETS)
-        values = np.array([[effects.get(name, np.nan) for name in targets] for _, _, effects in rows])
+        known = [{**({} if own is None else {own: 1.0}), **effects} for _, own, effects in rows]
+        values = np.array([[effects.get(name, np.nan) for name in targets] for effects in known])
         return cls(tuple(row[0] for row in rows), targets, values, tuple(row[1] for row in rows))
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,6 +238,10 @@ class EffectsMatrix:
                     weight="bold" if own else "normal",
                     color="white" if abs(shown[i, j]) > 0.6 else "black",
                 )
-        axes.set_title("Measured effect of each direction (row) on each target (column)", fontsize=10)
-        figure.colorbar(image, ax=axes, label="sd of the target per sd of the direction's own")
+        axes.set_title(
+            "Measured: standard deviations that each direction (row) moves each target (column)\n"
+            "where its own target moves by one",
+            fontsize=10,
+        )
+        figure.colorbar(image, ax=axes, extend="both")
         figure.savefig(path, dpi=120)
