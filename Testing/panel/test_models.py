@@ -1,0 +1,119 @@
+"""The Models panel, driven as a person would, with the real worker."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slicer
+
+SLOW = 90  # seconds: a busy machine starts a worker slowly
+
+
+@pytest.fixture(scope="module")
+def a_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of one's own models, with a damaged file in it."""
+    folder = tmp_path_factory.mktemp("my models")
+    (folder / "broken.safetensors").write_bytes(b"not a model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HAGAN_MODEL_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def a_shared_widget(a_model_folder: Path, a_module: Any) -> Any:
+    """The module's widget, for all tests of this file: starting its worker takes seconds."""
+    yield a_module.show()
+    a_module.hide()
+
+
+@pytest.fixture
+def a_panel(a_shared_widget: Any, process_events_until: Any) -> Any:
+    window = a_shared_widget.window
+    panel = window.panels["models"]
+    window.header.ui.panels.setCurrentWidget(panel.widget)
+    process_events_until(lambda: panel.models, SLOW)
+    return panel
+
+
+def choose(panel: Any, name: str) -> None:
+    panel.ui.modelsTable.setCurrentCell([model["name"] for model in panel.models].index(name), 0)
+
+
+def card(panel: Any, process_events_until: Any) -> str:
+    process_events_until(lambda: "Reading" not in panel.ui.cardBrowser.plainText, SLOW)
+    return str(panel.ui.cardBrowser.plainText)
+
+
+def message(panel: Any) -> str:
+    return str(panel.context._window.header.ui.messageLabel.text)
+
+
+def test_the_list_says_what_is_here_and_what_is_not(a_panel: Any, process_events_until: Any) -> None:
+    table = a_panel.ui.modelsTable
+    states = {model["name"]: table.item(row, 2).text() for row, model in enumerate(a_panel.models)}
+    assert states["demo"] == "here"
+    assert states["broken"] == "damaged"
+    assert states["hagan-copdgene"] == "from its authors"
+    choose(a_panel, "demo")
+    assert "phantoms" in card(a_panel, process_events_until)
+    assert a_panel.ui.useButton.enabled
+    assert not a_panel.ui.downloadButton.enabled
+    choose(a_panel, "hagan-copdgene")
+    assert "Only its authors distribute" in card(a_panel, process_events_until)
+    assert not a_panel.ui.useButton.enabled
+    assert not a_panel.ui.downloadButton.enabled
+    choose(a_panel, "broken")
+    assert "broken.safetensors" in card(a_panel, process_events_until)
+
+
+def test_a_model_file_is_imported_listed_and_used(
+    a_panel: Any, a_model_folder: Path, tmp_path: Path, monkeypatch: Any, process_events_until: Any
+) -> None:
+    from HAGANCore.models.registry import resolve_model
+
+    source = tmp_path / "Mein Modell.safetensors"
+    shutil.copyfile(resolve_model("demo"), source)
+    monkeypatch.setattr(a_panel, "choose_files", lambda: [str(source)])
+    a_panel.ui.importButton.click()
+    assert not a_panel.ui.importButton.enabled
+    process_events_until(lambda: not a_panel.job.running, SLOW)
+    process_events_until(lambda: "Mein-Modell" in [model["name"] for model in a_panel.models], SLOW)
+    assert (a_model_folder / "Mein-Modell.safetensors").read_bytes() == source.read_bytes()
+    assert a_panel.context.parameters.modelName == "Mein-Modell"
+    row = [model["name"] for model in a_panel.models].index("Mein-Modell")
+    assert a_panel.ui.modelsTable.currentRow() == row
+    choose(a_panel, "demo")
+    a_panel.ui.useButton.click()
+    assert a_panel.context.parameters.modelName == "demo"
+    process_events_until(lambda: a_panel.ui.modelsTable.item(0, 0).font().bold(), SLOW)
+
+
+def test_what_is_no_model_is_refused_and_nothing_is_left(
+    a_panel: Any, a_model_folder: Path, tmp_path: Path, monkeypatch: Any, process_events_until: Any
+) -> None:
+    (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00")
+    monkeypatch.setattr(a_panel, "choose_files", lambda: [str(tmp_path / "cut.safetensors")])
+    before = sorted(a_model_folder.iterdir())
+    a_panel.ui.importButton.click()
+    process_events_until(lambda: not a_panel.job.running, SLOW)
+    assert "cut.safetensors" in message(a_panel)
+    assert sorted(a_model_folder.iterdir()) == before
+    monkeypatch.setattr(a_panel, "choose_files", list)  # the dialog was cancelled
+    a_panel.ui.importButton.click()
+    assert not a_panel.job.running
+
+
+def test_the_folder_is_opened_in_the_file_manager(
+    a_panel: Any, a_model_folder: Path, monkeypatch: Any
+) -> None:
+    import qt
+
+    opened: list[str] = []
+    monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    a_panel.ui.openFolderButton.click()
+    assert [Path(path) for path in opened] == [a_model_folder]
+    assert slicer.app is not None

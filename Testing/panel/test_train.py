@@ -1,0 +1,146 @@
+"""The Train panel, driven as a person would: a cohort of the scene, a real training, stop, resume."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slicer
+from slicer import vtkMRMLScalarVolumeNode
+
+SLOW = 120  # seconds: a training starts a process that loads torch
+TINY = "latent=16 generator_width=2 discriminator_width=8 ground_encoder_width=8 log_every=1 preview_every=2"
+
+
+@pytest.fixture(scope="module")
+def a_shared_widget(a_module: Any) -> Any:
+    """The module's widget, for all tests of this file: starting its worker takes seconds."""
+    yield a_module.show()
+    a_module.hide()
+
+
+@pytest.fixture
+def a_panel(a_shared_widget: Any) -> Any:
+    slicer.mrmlScene.Clear(0)
+    window = a_shared_widget.window
+    window.header.ui.panels.setCurrentWidget(window.panels["train"].widget)
+    return window.panels["train"]
+
+
+@pytest.fixture(scope="module")
+def a_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight phantoms of 32³."""
+    from HAGANCore.volumes.phantom.cohort import write_phantom_cohort
+
+    folder = tmp_path_factory.mktemp("phantoms") / "cohort"
+    write_phantom_cohort(folder, count=8, size=32, seed=1)
+    return folder
+
+
+@pytest.fixture
+def a_run(a_panel: Any, tmp_path: Path) -> Iterator[Path]:
+    """A run folder, whose training is ended after the test."""
+    yield tmp_path / "run 1"
+    from HAGANCore.training.process import stop_training, training_state
+
+    if training_state(tmp_path / "run 1").state == "running":
+        stop_training(tmp_path / "run 1", now=True)
+
+
+def message(panel: Any) -> str:
+    return str(panel.context._window.header.ui.messageLabel.text)
+
+
+def state(panel: Any) -> str:
+    panel.look()
+    return str(panel.state["state"])
+
+
+def test_volumes_of_the_scene_become_a_cohort(
+    a_panel: Any, tmp_path: Path, process_events_until: Any
+) -> None:
+    from HAGANSlicerLib.scene import volumes
+
+    from HAGANCore.volumes.cohort import Cohort
+    from HAGANCore.volumes.io import read_volume
+
+    root = Path(__file__).resolve().parents[2]
+    phantom = read_volume(root / "Resources" / "SampleData" / "thorax_phantom.nii.gz")
+    place = phantom.geometry.to_dict()
+    node = volumes.add_volume(slicer.mrmlScene, phantom.array, place, "Übung: CT/1")
+    assert isinstance(node, vtkMRMLScalarVolumeNode)
+    assert not a_panel.ui.prepareButton.enabled
+    a_panel.ui.cohortFolderEdit.currentPath = str(tmp_path / "cohort")
+    a_panel.ui.prepareVolumesSelector.check(node)
+    a_panel.ui.sizeComboBox.currentText = "32"
+    assert a_panel.ui.prepareButton.enabled
+    a_panel.ui.prepareButton.click()
+    process_events_until(lambda: a_panel.ui.prepareButton.enabled, SLOW)
+    assert message(a_panel) == "The cohort has 1 volumes.", message(a_panel)
+    assert len(Cohort.open(tmp_path / "cohort")) == 1
+
+
+def test_a_training_starts_is_watched_stopped_and_resumed(
+    a_panel: Any, a_cohort: Path, a_run: Path, process_events_until: Any
+) -> None:
+    ui = a_panel.ui
+    assert not ui.startButton.enabled
+    assert not ui.stopButton.enabled
+    ui.cohortFolderEdit.currentPath = str(a_cohort)
+    ui.runFolderEdit.currentPath = str(a_run)
+    ui.iterationsSpinBox.setValue(100_000)
+    ui.batchSpinBox.setValue(2)
+    ui.settingsEdit.setText(TINY)
+    assert ui.startButton.enabled
+    assert not ui.resumeButton.enabled
+    ui.startButton.click()
+    process_events_until(lambda: not a_panel.start_job.running, SLOW)
+    process_events_until(lambda: state(a_panel) == "running" and len(a_panel.watch.run.lines) > 2, SLOW)
+    assert ui.stopButton.enabled
+    assert not ui.startButton.enabled
+    process_events_until(lambda: "Preview of iteration" in ui.previewText.text, SLOW)
+    assert not ui.previewPicture.pixmap.isNull()
+    ui.showLossButton.click()
+    (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
+    assert chart.GetNumberOfPlotSeriesNodes() == 4
+    table = chart.GetNodeReference("HAGAN.table")
+    rows = table.GetNumberOfRows()
+    process_events_until(lambda: (a_panel.look(), table.GetNumberOfRows() > rows)[1], SLOW)  # it is live
+    slicer.mrmlScene.Clear(0)  # the training goes on without the scene
+    ui.cohortFolderEdit.currentPath = str(a_cohort)
+    ui.runFolderEdit.currentPath = str(a_run)  # picked up again
+    process_events_until(lambda: state(a_panel) == "running", SLOW)
+    assert ui.iterationsSpinBox.value == 100_000
+    assert ui.batchSpinBox.value == 2
+    ui.stopButton.click()
+    process_events_until(lambda: state(a_panel) == "stopped", SLOW)
+    stopped_at = a_panel.state["iteration"]
+    assert "can be resumed" in ui.trainStateText.text
+    process_events_until(lambda: ui.resumeButton.enabled, SLOW)
+    ui.iterationsSpinBox.setValue(stopped_at + 3)
+    ui.resumeButton.click()
+    process_events_until(lambda: state(a_panel) == "finished", SLOW)
+    assert a_panel.watch.run.losses()[0][-1] == stopped_at + 3
+    assert ui.useModelButton.enabled
+    assert "Finished" in ui.trainStateText.text
+
+
+def test_wrong_settings_are_said_before_anything_starts(
+    a_panel: Any, a_cohort: Path, a_run: Path, process_events_until: Any
+) -> None:
+    a_panel.ui.cohortFolderEdit.currentPath = str(a_cohort)
+    a_panel.ui.runFolderEdit.currentPath = str(a_run)
+    a_panel.ui.settingsEdit.setText("latent 16")
+    a_panel.ui.startButton.click()
+    assert "'latent' in the settings is not of the form field=value" in message(a_panel)
+    a_panel.ui.settingsEdit.setText("latend=16")
+    a_panel.ui.startButton.click()
+    process_events_until(lambda: not a_panel.start_job.running, SLOW)
+    assert "no field 'latend'" in message(a_panel)
+    assert not a_run.exists() or not list(a_run.glob("checkpoints/*"))
+    begun = time.monotonic()
+    a_panel.look()
+    assert time.monotonic() - begun < 0.5
