@@ -19,6 +19,15 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": get_args(Precision),
     "normalisation": get_args(Normalisation),
 }
+_AT_LEAST_ZERO = (
+    "class_weight",
+    "reconstruction_weight",
+    "tissue_weight",
+    "content_weight",
+    "latent_weight",
+    "ema_half_life",
+    "ema_ramp",
+)
 AUGMENTATIONS = ("intensity", "shift", "cutout")
 
 
@@ -61,6 +70,9 @@ class TrainingConfig:
     """Adam's learning rate of D."""
     lr_encoder: float = 1e-4
     """Adam's learning rate of E^H and E^G."""
+    encoder_momentum: float = 0.0
+    """Adam's β₁ of E^H and E^G. The paper's 0 suits two networks that play against each other; encoders
+    fit something that hardly moves, and learn faster with 0.9 and a higher rate."""
     class_weight: float = 0.1
     """Weight of the class loss in G (auxiliary classifier)."""
     reconstruction_weight: float = 0.0
@@ -69,6 +81,12 @@ class TrainingConfig:
     judge_reconstructions: bool = False
     """Let D judge reconstructions of real volumes beside generated ones, so that they become as sharp (as in
     VAE-GAN and α-GAN); only with ``reconstruction_weight``. The paper does not."""
+    tissue_weight: float = 0.0
+    """Weight, beside a reconstruction's L1 in G and in E^G, of the difference in how much of each intensity
+    lies in each block of (R/8)³ (``contents.tissue_error``), so that millilitres survive encoding."""
+    content_weight: float = 0.0
+    """Weight, in E^G, of how well a linear map of the latent tells the histogram of the volume
+    (``contents.ContentHead``), so that the latent also says what is only brighter or darker."""
     latent_weight: float = 0.01
     """Weight, in E^G, of how far the mean square of an encoded latent is from 1, that of the latents G is
     trained with. Without it encoded latents drift to ten times the norm, where G was never trained."""
@@ -118,9 +136,11 @@ class TrainingConfig:
         for name in ("lr_generator", "lr_discriminator", "lr_encoder", "checkpoint_minutes"):
             if not _is_number(getattr(self, name)) or not 0 < getattr(self, name) < float("inf"):
                 raise _wrong(name, getattr(self, name), "a positive number")
-        for name in ("class_weight", "reconstruction_weight", "latent_weight", "ema_half_life", "ema_ramp"):
+        for name in _AT_LEAST_ZERO:
             if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) < float("inf"):
                 raise _wrong(name, getattr(self, name), "a number of at least 0")
+        if not _is_number(self.encoder_momentum) or not 0 <= self.encoder_momentum < 1:
+            raise _wrong("encoder_momentum", self.encoder_momentum, "a number from 0 to below 1")
         for name in ("conditional", "encode_for_average", "judge_reconstructions", "share_fakes", "shuffle"):
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "true or false")

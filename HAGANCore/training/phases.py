@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ..networks import SLABS, Generator
 from .augment import augment_pair
 from .config import TrainingConfig
+from .contents import tissue_error
 from .step import Networks, Step
 
 Scalars = dict[str, Tensor]
@@ -35,16 +36,25 @@ class Phase:
 def make_phases(networks: Networks, config: TrainingConfig) -> list[Phase]:
     """Return the phases in the order they run in."""
 
-    def adam(module: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(module.parameters(), lr=rate, betas=(0.0, 0.999))
+    def adam(rate: float, *modules: torch.nn.Module, momentum: float = 0.0) -> torch.optim.Optimizer:
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        return torch.optim.Adam(parameters, lr=rate, betas=(momentum, 0.999))
 
     d, g, eh, eg = networks.discriminator, networks.generator, networks.encoder, networks.ground_encoder
+    head, momentum = networks.content_head, config.encoder_momentum
     shared = (g,) if config.reuses_fakes else ()
     return [
-        Phase("D", d, discriminator_loss, adam(d, config.lr_discriminator), also_in_graph=shared),
-        Phase("G", g, generator_loss, adam(g, config.lr_generator)),
-        Phase("E^H", eh, encoder_loss, adam(eh, config.lr_encoder), encodes=True),
-        Phase("E^G", eg, ground_encoder_loss, adam(eg, config.lr_encoder), encodes=True),
+        Phase("D", d, discriminator_loss, adam(config.lr_discriminator, d), also_in_graph=shared),
+        Phase("G", g, generator_loss, adam(config.lr_generator, g)),
+        Phase("E^H", eh, encoder_loss, adam(config.lr_encoder, eh, momentum=momentum), encodes=True),
+        Phase(
+            "E^G",
+            eg,
+            ground_encoder_loss,
+            adam(config.lr_encoder, eg, head, momentum=momentum),
+            also_in_graph=(head,),
+            encodes=True,
+        ),
     ]
 
 
@@ -85,8 +95,8 @@ def generator_loss(step: Step) -> tuple[Tensor, Scalars]:
         loss = loss + step.config.class_weight * class_loss
         scalars["class_fake"] = class_loss.detach()
     if reconstruction is not None:
-        slab_loss, low_loss = _reconstruction_losses(step, *reconstruction)
-        loss = loss + step.config.reconstruction_weight * (slab_loss + low_loss) / 2
+        error, _ = _reconstruction_error(step, *reconstruction)
+        loss = loss + step.config.reconstruction_weight * error
     return loss, scalars
 
 
@@ -114,16 +124,22 @@ def encoder_loss(step: Step) -> tuple[Tensor, Scalars]:
 def ground_encoder_loss(step: Step) -> tuple[Tensor, Scalars]:
     """Half the L1 of the slab and half that of the low-resolution volume, after E^G and G.
 
-    Plus a bound on the latent's norm, see ``TrainingConfig.latent_weight``.
+    Plus a bound on the latent's norm and what the latent should tell: see ``latent_weight``,
+    ``tissue_weight`` and ``content_weight`` of ``TrainingConfig``.
     """
     z = step.networks.ground_encoder(step.real_features)
     generator = _target(step)
     features = generator.features(z, step.real_classes())
-    slab_loss, low_loss = _reconstruction_losses(step, *generator.slab_and_low(features, step.feature_start))
+    error, scalars = _reconstruction_error(step, *generator.slab_and_low(features, step.feature_start))
     mean_square = z.float().square().mean(dim=1)
     distance = (mean_square - 1).abs().mean()
-    scalars = {"reconstruction_low": low_loss.detach(), "latent_rms": mean_square.detach().mean().sqrt()}
-    return (slab_loss + low_loss) / 2 + step.config.latent_weight * distance, scalars
+    scalars["latent_rms"] = mean_square.detach().mean().sqrt()
+    loss = error + step.config.latent_weight * distance
+    if step.config.content_weight:
+        told = step.networks.content_head(z, step.real)
+        scalars["content"] = told.detach()
+        loss = loss + step.config.content_weight * told
+    return loss, scalars
 
 
 def _joined(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -132,9 +148,19 @@ def _joined(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.cat([s.to(slabs[-1].dtype) for s in slabs]), torch.cat([v.to(lows[-1].dtype) for v in lows])
 
 
-def _reconstruction_losses(step: Step, slab: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the L1 of a reconstruction's slab and of its low-resolution volume."""
-    return F.l1_loss(slab.float(), step.real_slab()), F.l1_loss(low.float(), step.real_low())
+def _reconstruction_error(step: Step, slab: Tensor, low: Tensor) -> tuple[Tensor, Scalars]:
+    """Return half the L1 of a reconstruction's slab and half that of its low-resolution volume.
+
+    Plus the difference in tissues, see ``TrainingConfig.tissue_weight``.
+    """
+    slab_loss = F.l1_loss(slab.float(), step.real_slab())
+    low_loss = F.l1_loss(low.float(), step.real_low())
+    error, scalars = (slab_loss + low_loss) / 2, {"reconstruction_low": low_loss.detach()}
+    if step.config.tissue_weight:
+        tissue = tissue_error(slab, step.real_slab())
+        scalars["tissue"] = tissue.detach()
+        error = error + step.config.tissue_weight * tissue
+    return error, scalars
 
 
 def _class_loss(class_logits: Tensor, labels: Tensor) -> Tensor:

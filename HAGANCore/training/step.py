@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..networks import SLABS, Discriminator, Encoder, Generator, GroundEncoder, one_hot
 from .config import TrainingConfig
+from .contents import ContentHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Networks:
     discriminator: Discriminator
     encoder: Encoder
     ground_encoder: GroundEncoder
+    content_head: ContentHead
 
 
 def random_stream(seed: int, iteration: int, part: int) -> torch.Generator:

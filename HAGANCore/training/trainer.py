@@ -25,6 +25,7 @@ from ..progress import Progress, no_progress
 from ..volumes.cohort import Cohort
 from .checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from .config import TrainingConfig
+from .contents import ContentHead
 from .data import DataOrder, batches
 from .device import autocast_dtype, peak_memory_mb, prepare_device
 from .log import RunLog
@@ -290,6 +291,7 @@ class Trainer:
             discriminator=Discriminator(architecture),
             encoder=Encoder(architecture),
             ground_encoder=GroundEncoder(architecture),
+            content_head=ContentHead(architecture.latent),
         )
         # Convolutions of a GPU want channels last; on the CPU it was not faster at the widths trained there.
         layout = torch.channels_last_3d if self.device.type == "cuda" else torch.preserve_format
@@ -311,11 +313,11 @@ class Trainer:
         for name, network in self._named_networks():
             network.load_state_dict(state["networks"][name])
         for phase in self.phases:
-            rates = [group["lr"] for group in phase.optimiser.param_groups]
+            told = [{"lr": g["lr"], "betas": g["betas"]} for g in phase.optimiser.param_groups]
             phase.optimiser.load_state_dict(state["optimisers"][phase.name])
             # The configuration's rates hold, not the checkpoint's: lowering them is how a run is rescued.
-            for group, rate in zip(phase.optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate
+            for group, values in zip(phase.optimiser.param_groups, told, strict=True):
+                group.update(values)
         self.iteration, self.seconds = state["iteration"], state["seconds"]
 
     def _require_same_run(self, saved: TrainingConfig) -> None:

@@ -1,0 +1,62 @@
+"""The latent is taught what a volume consists of, and reconstructions keep it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from HAGANCore.training import Trainer, TrainingConfig
+from HAGANCore.training.contents import ContentHead, tissue_error
+from HAGANCore.training.log import read_log
+from HAGANCore.volumes.cohort import Cohort, CohortWriter
+from HAGANCore.volumes.profiles import PROFILES
+
+
+@pytest.fixture
+def a_cohort_that_differs_only_in_brightness(tmp_path: Path) -> Cohort:
+    z, y, x = np.mgrid[:32, :32, :32] - 15.5
+    ball = np.sqrt(z**2 + y**2 + x**2) < 6
+    with CohortWriter(tmp_path / "cohort", PROFILES["thorax-ct-fov"], 32) as writer:
+        for index in range(8):
+            writer.add(f"ball{index}", np.where(ball, -0.4 + 0.15 * index, -0.8))
+    return Cohort.open(tmp_path / "cohort")
+
+
+def test_the_latent_learns_to_tell_what_only_differs_in_brightness(
+    a_cohort_that_differs_only_in_brightness: Cohort, tmp_path: Path
+):
+    config = TrainingConfig(
+        latent=8,
+        generator_width=4,
+        discriminator_width=64,
+        ground_encoder_width=32,
+        iterations=0,
+        encoder_iterations=80,
+        batch=8,
+        lr_encoder=2e-3,
+        encoder_momentum=0.9,
+        content_weight=1.0,
+        log_every=1,
+        precision="float32",
+    )
+    Trainer(a_cohort_that_differs_only_in_brightness, tmp_path / "run", config).run()
+    told = [line["content"] for line in read_log(tmp_path / "run" / "log.jsonl")]
+    assert np.mean(told[-10:]) < 0.5 * np.mean(told[:5])
+
+
+def test_one_volume_alone_gives_no_content_error_and_no_error():
+    head = ContentHead(8)
+    assert head(torch.randn(1, 8), torch.zeros(1, 1, 8, 8, 8)).item() == 0.0
+
+
+def test_the_tissue_error_is_relative_to_how_much_there_is():
+    real = torch.full((1, 1, 4, 32, 32), -1.0)
+    real[:, :, :, 0, 0] = 1.0
+    without, doubled = real.clone(), real.clone()
+    without[:, :, :, 0, 0] = -1.0
+    doubled[:, :, :, 0, 1] = 1.0
+    assert float(tissue_error(without, real)) == pytest.approx(float(tissue_error(doubled, real)), rel=0.01)
+    assert float(tissue_error(without, real)) > 50 * float((without - real).abs().mean()) / 2
