@@ -115,7 +115,8 @@ class Job:
         if not self.cancel_button.enabled:  # "stopping…" stays
             return
         self.bar.setValue(round(fraction * _STEPS))
-        shown = f"{self._title}: {text}" if text else self._title
+        new = text and text.lower() != self._title.lower()
+        shown = f"{self._title}: {text}" if new else self._title
         self.label.setText(shown if remaining_s is None else f"{shown} · {time_left(remaining_s)}")
 
     def _finished(self, on_result: Callable[[dict[str, Any]], None], result: dict[str, Any]) -> None:

@@ -88,6 +88,10 @@ def test_a_scan_is_checked_encoded_and_compared_on_its_own_grid(
         assert slice_view.GetForegroundVolumeID() == difference.GetID()
         assert slice_view.GetForegroundOpacity() == pytest.approx(0.25)
     assert a_window.context.parameters.encode.blend == pytest.approx(0.25)
+    a_panel.ui.inputSelector.setCurrentNode(add_scan(a_phantom, name="another"))
+    assert not a_panel.ui.resultLabel.visible  # it speaks of the first scan
+    a_panel.ui.inputSelector.setCurrentNode(scan)
+    assert a_panel.ui.compareRow.visible
 
 
 def test_a_scan_that_is_refused_needs_the_box_to_be_ticked(

@@ -29,7 +29,7 @@ class EncodePanel(Panel):
         self._asked: object | None = None
         self._refused = False
         self._made: results.Nodes | None = None
-        self._scan: Any = None
+        self._scan_id = ""
         self.job = Job(context, self.ui.jobRow, self._running_changed)
         self.jobs.append(self.job)
         self.ui.overlaySelector.addItem(_("reconstruction"), "reconstruction")
@@ -150,7 +150,7 @@ class EncodePanel(Panel):
         scene.SaveStateForUndo()
         made = results.add_encoded(scene, result, scan)
         show_result(scene, made, model["modality"])
-        self._scan = scan
+        self._scan_id = scan_id
         self.context.node_made(made.latent)
         self._show_result(made, [error_text(result["errors"]), *result["warnings"], *result["notes"]])
         self.context.status(_("{scan} is encoded.").format(scan=scan.GetName()))
@@ -158,9 +158,8 @@ class EncodePanel(Panel):
 
     def _show_result(self, made: results.Nodes | None, lines: Sequence[str] = ()) -> None:
         self._made = made
-        self.ui.compareRow.setVisible(made is not None)
-        self.ui.resultLabel.setVisible(made is not None)
         self.ui.resultLabel.setText("\n".join(filter(None, lines)))
+        self._update()
 
     def _compare(self, *_changed: Any) -> None:
         if self._made is None:
@@ -168,8 +167,9 @@ class EncodePanel(Panel):
         scene = self.context.scene
         nodes = {"reconstruction": self._made.volume, "difference": self._made.difference}
         overlay = nodes[self.ui.overlaySelector.currentData]
-        if scene.IsNodePresent(self._scan) and scene.IsNodePresent(overlay):
-            display.compare(scene, self._scan, overlay, self.ui.blendSlider.value)
+        scan = scene.GetNodeByID(self._scan_id)
+        if scan is not None and scene.IsNodePresent(overlay):
+            display.compare(scene, scan, overlay, self.ui.blendSlider.value)
         else:
             self._show_result(None)
 
@@ -195,6 +195,9 @@ class EncodePanel(Panel):
         allowed = not self._refused or self.ui.forceCheckBox.checked
         self.ui.encodeButton.setEnabled(usable and allowed and not self.job.running)
         self.ui.forceCheckBox.setEnabled(self._refused)
+        of_this_scan = self._made is not None and scan is not None and scan.GetID() == self._scan_id
+        self.ui.compareRow.setVisible(of_this_scan)
+        self.ui.resultLabel.setVisible(of_this_scan)
 
     def _running_changed(self, running: bool) -> None:
         self._update()
