@@ -246,3 +246,15 @@ def test_a_screenshot_is_a_picture(a_screenshot, tmp_path):
     widget = qt.QLabel("hello")
     widget.resize(80, 30)
     assert a_screenshot(widget, tmp_path / "label.png").stat().st_size > 100
+
+
+def test_a_scene_is_saved_as_a_bundle_and_loaded_again(a_volume, a_scene, tmp_path):
+    import numpy as np
+
+    slicer.util.updateVolumeFromArray(a_volume, np.arange(24, dtype=np.int16).reshape(2, 3, 4))
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.util.saveScene(path)
+    a_scene.Clear(0)
+    slicer.util.loadScene(path)
+    again = slicer.util.arrayFromVolume(a_scene.GetFirstNodeByName("CT"))
+    assert again.ravel().tolist() == list(range(24))

@@ -17,6 +17,7 @@ import slicer.util
 from PySide6 import QtCore, QtWidgets
 
 from . import pythonqt, qt_shim, scene
+from .standins.core_io import qSlicerCoreIOManager
 from .standins.module_host import qSlicerLayoutManager, qSlicerModuleManager
 
 STANDINS = {
@@ -44,6 +45,7 @@ class Application(scene.Application):
         settings_file = str(Path(self._folder.name) / "Slicer.ini")
         self._module_manager = qSlicerModuleManager()
         self._layout_manager = qSlicerLayoutManager()
+        self._io_manager = qSlicerCoreIOManager(environment.scene, self._folder.name)
         self._settings = QtCore.QSettings(settings_file, QtCore.QSettings.Format.IniFormat)
 
     def moduleManager(self) -> Any:
@@ -53,6 +55,10 @@ class Application(scene.Application):
     def layoutManager(self) -> Any:
         """Keeps the layout."""
         return pythonqt.wrap(self._layout_manager)
+
+    def coreIOManager(self) -> Any:
+        """Saves and loads scenes."""
+        return pythonqt.wrap(self._io_manager)
 
     def settings(self) -> Any:
         """Settings that are forgotten when the tests end."""

@@ -44,7 +44,7 @@ CLASSES = """
     qMRMLSliceControllerWidget qMRMLSliceView qMRMLSliceWidget qMRMLSliderWidget qMRMLSpinBox
     qMRMLSubjectHierarchyComboBox qMRMLSubjectHierarchyTreeView qMRMLTableView qMRMLTableWidget
     qMRMLTextWidget qMRMLThreeDView qMRMLThreeDWidget qMRMLUtils qMRMLWidget qSlicerAbstractModuleWidget
-    qSlicerIOManager qSlicerLayoutManager qSlicerMainWindow qSlicerModuleManager
+    qSlicerCoreIOManager qSlicerIOManager qSlicerLayoutManager qSlicerMainWindow qSlicerModuleManager
     qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget qSlicerVolumeDisplayWidget
     qSlicerWidget
 """.split()  # noqa: SIM905  easier to read and to extend than a list of literals

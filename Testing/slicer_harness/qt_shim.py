@@ -16,6 +16,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from . import pythonqt
 from .law import law, names_of
 from .standins import (
+    core_io,
     ctk_sliders,
     ctk_widgets,
     module_host,
@@ -25,7 +26,16 @@ from .standins import (
     ui_loader,
 )
 
-STANDINS = (ctk_sliders, ctk_widgets, mrml_widgets, mrml_checkable, mrml_tables, module_host, ui_loader)
+STANDINS = (
+    core_io,
+    ctk_sliders,
+    ctk_widgets,
+    module_host,
+    mrml_checkable,
+    mrml_tables,
+    mrml_widgets,
+    ui_loader,
+)
 
 
 def _make_immortal(*objects: object) -> None:
