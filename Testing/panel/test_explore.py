@@ -310,6 +310,7 @@ def test_a_recording_and_the_sliders_come_back_with_a_saved_scene(
     slicer.util.loadScene(str(tmp_path / "scene.mrb"))
     process_events_until(lambda: a_panel.recorder.recorded is not None, SLOW)
     assert a_panel.recorder.recorded.count == 2
+    process_events_until(lambda: a_panel.rows, SLOW)  # the scene names the model, too
     assert a_panel.rows[0].slider.value == pytest.approx(400, abs=20)
     process_events_until(lambda: idle(a_panel) and "(" in a_panel.rows[0].measured.text, SLOW)
     assert a_panel.rows[0].measured.text == measured

@@ -12,7 +12,7 @@ import slicer
 from slicer import vtkMRMLScalarVolumeNode
 
 SLOW = 120  # seconds: a training starts a process that loads torch
-TINY = "latent=16 generator_width=2 discriminator_width=8 ground_encoder_width=8 log_every=1 preview_every=2"
+TINY = "latent=16 generator_width=4 discriminator_width=8 ground_encoder_width=8 log_every=1 preview_every=2"
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,7 @@ def test_a_training_starts_is_watched_stopped_and_resumed(
     assert not ui.resumeButton.enabled
     ui.startButton.click()
     process_events_until(lambda: not a_panel.start_job.running, SLOW)
+    assert "The training runs" in message(a_panel)
     process_events_until(lambda: state(a_panel) == "running" and len(a_panel.watch.run.lines) > 2, SLOW)
     assert ui.stopButton.enabled
     assert not ui.startButton.enabled

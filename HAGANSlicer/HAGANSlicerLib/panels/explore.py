@@ -66,6 +66,7 @@ class ExplorePanel(Panel):
         self._restore_amounts()
         self.recorder.rows_changed(self.rows)
         self._show_state()
+        self._show_start()
 
     def scene_closing(self) -> None:
         """Drop what is being made; its latent goes."""
@@ -73,6 +74,9 @@ class ExplorePanel(Panel):
         self.steps.forget()
         self.recorder.scene_closing()
         self._latent = self._document = None
+        self._restore_amounts()
+        for row in self.rows:
+            row.forget_measured()
         self._show_state()
 
     def shown(self) -> None:
@@ -161,6 +165,8 @@ class ExplorePanel(Panel):
             row.show_measured(measured.get(row.target), result["quality"] == "preview", not wish.steps)
         for note in result["notes"]:
             self.context.status(note)
+        if not wish.steps and self.steps.running is None and any(row.amount for row in self.rows):
+            self._ask("full")  # the start was measured; the sliders stand elsewhere, as in a loaded scene
 
     def _failed(self, kind: str, message: str) -> None:
         if kind != "cancelled":

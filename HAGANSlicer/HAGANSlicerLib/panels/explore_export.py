@@ -115,11 +115,9 @@ class Exporter:
         self._handed = []
         try:
             path = write_table(folder / f"{recorded.file_name}.csv", recorded.table_rows())
-        except OSError as error:
+        except (HaganError, OSError) as error:
             self._context.show_error(
-                _("The table cannot be written to '{folder}': {reason}.").format(
-                    folder=folder, reason=error.strerror
-                )
+                _("The table cannot be written to '{folder}': {error}").format(folder=folder, error=error)
             )
             return
         self._context.status(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+import vtk
 
 from ..scene import display, hierarchy, images, latents, results, segments
 from ..showing import hide_results, show_result
@@ -57,9 +58,11 @@ def show_alone(scene: slicer.vtkMRMLScene, volume: Any, segmentation: Any) -> No
 
 def label_map(segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode) -> Any:
     """Return the segments on a volume's grid as an array (z, y, x) of uint8; None without segments."""
-    ids = [structure.id for structure in segments.STRUCTURES]
-    if any(segmentation.GetSegmentation().GetSegment(id) is None for id in ids):
-        return None
+    ids = vtk.vtkStringArray()
+    for structure in segments.STRUCTURES:
+        if segmentation.GetSegmentation().GetSegment(structure.id) is None:
+            return None
+        ids.InsertNextValue(structure.id)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     grid = logic.CreateOrientedImageDataFromVolumeNode(volume)
     merged = slicer.vtkOrientedImageData()

@@ -12,6 +12,8 @@ import numpy.typing as npt
 import slicer
 import vtk
 
+from HAGANCore.errors import HaganError
+
 from ..scene import display, hierarchy, plots, provenance, segments, sequences, tables, volumes
 from .explore_nodes import base_name, folder_of, label_map
 from .explore_rows import DirectionRow
@@ -113,20 +115,31 @@ class RecordedRange:
 
     def show_table(self) -> None:
         """Show the measurements in a table view."""
-        display.show_table(self._start.GetNodeReference(TABLE_ROLE))
+        display.show_table(self._needed(TABLE_ROLE))
 
     def show_plot(self) -> None:
         """Show the measurements in a plot view."""
-        display.show_plot(self._start.GetNodeReference(CHART_ROLE))
+        display.show_plot(self._needed(CHART_ROLE))
 
     def table_rows(self) -> list[list[Any]]:
         """Return the table with its head, for a CSV file."""
-        table = self._start.GetNodeReference(TABLE_ROLE).GetTable()
+        table = self._needed(TABLE_ROLE).GetTable()
         columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
         rows = [[column.GetName() for column in columns]]
         for row in range(table.GetNumberOfRows()):
             rows.append([column.GetValue(row) for column in columns])
         return rows
+
+    def _needed(self, role: str) -> Any:
+        """Return a node of the recording.
+
+        Raises:
+            HaganError: it was deleted.
+        """
+        node = self._start.GetNodeReference(role)
+        if node is None:
+            raise HaganError(f"The {role.rpartition('.')[2]} of this recording was deleted; record again.")
+        return node
 
     def volumes(self, number: int) -> Iterator[ExportVolume]:
         """Yield one volume of the recording, and its label map where there is one."""

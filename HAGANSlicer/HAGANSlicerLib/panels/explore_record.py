@@ -9,6 +9,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from HAGANCore.errors import HaganError
 from HAGANCore.worker.protocol import open_array, release
 
 from ..panel import Context
@@ -46,8 +47,8 @@ class Recorder:
         ui.recordDirectionComboBox.connect("currentIndexChanged(int)", lambda index: self._show_range())
         ui.playButton.connect("toggled(bool)", self._play)
         ui.frameSlider.connect("valueChanged(int)", self._show_frame)
-        ui.showTableButton.connect("clicked()", lambda: self.recorded.show_table())
-        ui.showPlotButton.connect("clicked()", lambda: self.recorded.show_plot())
+        ui.showTableButton.connect("clicked()", lambda: self._show(self.recorded.show_table))
+        ui.showPlotButton.connect("clicked()", lambda: self._show(self.recorded.show_plot))
 
     @property
     def running(self) -> bool:
@@ -224,6 +225,12 @@ class Recorder:
             self._ui.playButton.setChecked(False)
             show_alone(self._context.scene, nodes.volume, nodes.segmentation)
         self._in_view = False
+
+    def _show(self, show: Callable[[], None]) -> None:
+        try:
+            show()
+        except HaganError as error:
+            self._context.show_error(str(error))
 
     def _play(self, on: bool) -> None:
         if self.recorded is not None:

@@ -57,6 +57,8 @@ class RunWatch:
         iterations, columns = self.run.losses()
         if not iterations:
             return
+        if self._chart is not None and not self._context.scene.IsNodePresent(self._chart):
+            self._chart = None  # deleted by the user
         self._chart = plots.line_plot(
             self._context.scene, _CHART, columns, iterations, _("Iteration"), _("Loss"), node=self._chart
         )
