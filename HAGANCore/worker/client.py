@@ -159,11 +159,11 @@ class WorkerClient:
         running = self._process is not None and self._process.poll() is None
         return self._process.pid if self._process is not None and running else None
 
-    def kill(self) -> None:
-        """End the worker and its children at once; open requests end with an error."""
+    def kill(self, reason: str = "The worker was ended. The next request starts a new one.") -> None:
+        """End the worker and its children at once; open requests end with an error that says why."""
         if self._process is not None:
             kill_tree(self._process.pid)
-            self._reap()
+            self._reap(reason)
 
     def close(self) -> None:
         """End the worker and remove the session folder."""
@@ -238,9 +238,9 @@ class WorkerClient:
             self._requests.fail(id, "cancelled", "Stopped.")
             del self._deadlines[id]
         if late:
-            self.kill()
+            self.kill("The worker had to end to stop another request; ask again.")
 
-    def _reap(self) -> None:
+    def _reap(self, reason: str | None = None) -> None:
         """Note the end of the process; every request that waits ends with an error."""
         assert self._process is not None
         kill_tree(self._process.pid)  # children that it left behind
@@ -251,7 +251,7 @@ class WorkerClient:
             _pipe(self._process.stdin).close()
         self._process = None
         self._deadlines.clear()
-        self._requests.fail_all("internal", ended_message(code, list(self.last_lines)))
+        self._requests.fail_all("internal", reason or ended_message(code, list(self.last_lines)))
 
     def _heard_noise(self, text: str) -> None:
         self.noise.append(text)

@@ -116,8 +116,9 @@ def test_work_that_does_not_notice_a_cancel_takes_the_worker_with_it():
 def test_two_hundred_steps_in_a_burst_cost_one(a_worker: WorkerClient, a_steered_model: Path):
     latent = load_model(a_steered_model, "cpu").latent(seed=1).to_document()
     step = {"model": str(a_steered_model), "latent": latent, "segment": False}
+    # The same model, so that it is loaded when the burst comes, and busy, so that all of it has to wait.
     a_worker.call("step", **step, steps=[])
-    busy = a_worker.start("generate", **ENDLESS["generate"])
+    busy = a_worker.start("generate", model=str(a_steered_model), seed=1, count=100_000)
     ids = [
         a_worker.start("step", **step, steps=[{"direction": "lung volume", "amount": float(amount)}])
         for amount in range(200)
