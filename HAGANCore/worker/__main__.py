@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ..errors import HaganError
+from ..processes import share_cores
 from .server import Server, session_folder, take_standard_streams
 
 
@@ -21,6 +22,7 @@ def main() -> int:
         help="do preprocessing, download and import in this process; a worker starts such a one for each",
     )
     args = parser.parse_args()
+    share_cores()
     source, sink = take_standard_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the one who asks
     try:
