@@ -26,8 +26,8 @@ MONOTONE = 0.95
 """Share of the latents that must answer every longer step with more of the target."""
 PLAUSIBLE = (0.005, 0.995)
 """Quantiles of the model's own volumes within which the average latent's target must stay."""
-BEYOND = 1.5
-"""How far past the calibrated lengths the closed loop may go."""
+FARTHEST = 5.0
+"""Length in latent space, either way, that the closed loop may go: a latent may rise where most do not."""
 _GAIN_STRENGTHS = np.logspace(-1, 4, 21)
 _WORTH = 0.05
 """Cross-validated R² from which a model of the gain is used."""
@@ -66,9 +66,11 @@ def calibrate(
     changes = responses.changes(target)
     good = np.isfinite(changes).all(axis=1)
     changes, z = changes[good], responses.z[good]
-    order = np.argsort(np.append(responses.lengths, 0.0))
-    lengths, mean = np.append(responses.lengths, 0.0)[order], np.append(changes.mean(axis=0), 0.0)[order]
     first, last = _rising_part(changes, responses.lengths)
+    inside = (responses.lengths >= first) & (responses.lengths <= last)
+    lengths, mean = np.append(responses.lengths[inside], 0.0), np.append(changes[:, inside].mean(axis=0), 0.0)
+    order = np.argsort(lengths)
+    lengths, mean = lengths[order], mean[order]
     base = float(np.nanmean(responses.base[:, list(TARGETS).index(target)]))
     isotonic = estimators().isotonic.IsotonicRegression()
     curve = np.asarray(isotonic.fit(lengths, mean).predict(lengths), np.float64)
@@ -80,10 +82,9 @@ def calibrate(
             "it on more samples or hold fewer targets fixed."
         )
     calibration = Calibration(tuple(curve[knots].tolist()), tuple(lengths[knots].tolist()))
-    low = max(calibration.change_for(first), calibration.change[0], plausible[0] - base)
-    high = min(calibration.change_for(last), calibration.change[-1], plausible[1] - base)
-    gain, factor, gain_r2 = _gain(changes, responses.lengths, calibration, z, features)
-    inside = (responses.lengths >= first) & (responses.lengths <= last)
+    low = max(calibration.change[0], plausible[0] - base)
+    high = min(calibration.change[-1], plausible[1] - base)
+    gain, factor, gain_r2 = _gain(changes[:, inside], responses.lengths[inside], calibration, z, features)
     asked = np.array([calibration.change_for(length) for length in responses.lengths[inside]])
     checked = {
         "latents": float(len(z)),
@@ -187,8 +188,7 @@ class _Search:
     def __init__(self, direction: Direction, latent: Latent, change: float) -> None:
         self.direction, self.change = direction, change
         self.gain = direction.gain_at(latent.z)
-        low, high = direction.calibration.step[0], direction.calibration.step[-1]
-        self.edges = (BEYOND * low, BEYOND * high)
+        self.edges = (-FARTHEST, FARTHEST)
         self.below: tuple[float, float] | None = None
         self.above: tuple[float, float] | None = None
         self._last_side = 0
@@ -321,7 +321,8 @@ def _gain(
     model = sklearn.linear_model.RidgeCV(_GAIN_STRENGTHS, fit_intercept=False)
     folds = sklearn.model_selection.KFold(min(10, len(z)))
     predicted = sklearn.model_selection.cross_val_predict(model, z @ scaled.T, ratio, cv=folds)
-    r2 = 1.0 - float(((ratio - predicted) ** 2).sum() / (ratio**2).sum())
+    spread = float((ratio**2).sum())
+    r2 = 1.0 - float(((ratio - predicted) ** 2).sum()) / spread if spread else 0.0
     if r2 < _WORTH:
         return None, np.ones(len(z)), None
     gain: Array = model.fit(z @ scaled.T, ratio).coef_ @ scaled

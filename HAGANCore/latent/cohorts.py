@@ -21,7 +21,7 @@ from .build import REACH_SD
 from .calibrate import linear
 from .direction import Direction
 from .disentangle import conditional
-from .fit import Method, fit
+from .fit import Method, fit, require_variation
 from .targets import TARGETS, target_named
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ def fit_covariate(
         values = cohort.covariates(column)
     else:
         values = read_covariate(covariates, column, [entry.id for entry in cohort.entries])
+    require_variation(values, column)  # said before the work
     z = encode_cohort(model, cohort, folder, part_of(progress, 0.0, 0.9))
     fitted = fit(z, values, column, method)
     others = []

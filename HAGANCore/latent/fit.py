@@ -65,22 +65,33 @@ def fit(z: Array, values: Array, target: str, method: Method = "ridge", classes:
     Raises:
         HaganError: too few samples, or a target that does not vary; scikit-learn is missing.
     """
+    require_variation(values, target)
     good = np.isfinite(values)
     z, values = z[good].astype(np.float64), values[good]
-    if len(values) < FEWEST:
-        raise HaganError(
-            f"'{target}' is known for {len(values)} latents; at least {FEWEST} are needed to fit a direction."
-        )
     mean, sd = float(values.mean()), float(values.std())
-    if sd <= 1e-9 * max(1.0, abs(mean)):
-        raise HaganError(
-            f"'{target}' is {mean:g} for all {len(values)} latents; what does not vary has no direction."
-        )
     if method == "svm":
         weights, strength, auc = _plane(z, values, classes)
         return Fitted(weights, strength, None, auc, len(values), mean, sd)
     weights, strength, r2 = _regression(z, values)
     return Fitted(weights, strength, r2, None, len(values), mean, sd)
+
+
+def require_variation(values: Array, target: str) -> None:
+    """Refuse values, (N,), that nothing can be fitted on: too few that are known, or all the same.
+
+    Raises:
+        HaganError: they are.
+    """
+    known = values[np.isfinite(values)]
+    if len(known) < FEWEST:
+        raise HaganError(
+            f"'{target}' is known for {len(known)} latents; at least {FEWEST} are needed to fit a direction."
+        )
+    if known.std() <= 1e-9 * max(1.0, abs(known.mean())):
+        raise HaganError(
+            f"'{target}' is {known.mean():g} for all {len(known)} latents; what does not vary has no "
+            "direction."
+        )
 
 
 def _regression(z: Array, values: Array) -> tuple[Array, float, float]:
