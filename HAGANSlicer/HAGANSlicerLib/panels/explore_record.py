@@ -45,6 +45,10 @@ class Recorder:
         ui.recordButton.connect("clicked()", self.record)
         ui.cancelRecordButton.connect("clicked()", self.cancel)
         ui.recordDirectionComboBox.connect("currentIndexChanged(int)", lambda index: self._show_range())
+        for spin in (ui.recordFromSpinBox, ui.recordToSpinBox):
+            spin.connect(
+                "valueChanged(double)", lambda value, spin=spin: spin.setPrefix("+" if value > 0 else "")
+            )
         ui.playButton.connect("toggled(bool)", self._play)
         ui.frameSlider.connect("valueChanged(int)", self._show_frame)
         ui.showTableButton.connect("clicked()", lambda: self._show(self.recorded.show_table))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ class ModelsPanel(Panel):
         table.setRowCount(len(self.models))
         for row, model in enumerate(self.models):
             size = f"{model['size']}³" if model["size"] else ""
-            for column, text in enumerate((model["title"] or model["name"], size, state_text(model))):
+            for column, text in enumerate((shown_name(model), size, state_text(model))):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(model["name"])
                 table.setItem(row, column, item)
@@ -165,13 +166,13 @@ class ModelsPanel(Panel):
             self.context.worker.request(
                 "model_card",
                 model=model["name"],
-                on_result=lambda result: self._show_card(model["name"], result["text"]),
-                on_error=lambda kind, message: self._show_card(model["name"], message),
+                on_result=lambda result: self._show_card(model["name"], card_html(result)),
+                on_error=lambda kind, message: self._show_card(model["name"], html.escape(message)),
             )
 
-    def _show_card(self, name: str, text: str) -> None:
+    def _show_card(self, name: str, page: str) -> None:
         if name == self._card_of:  # another one may have been selected since
-            self.ui.cardBrowser.setPlainText(text)
+            self.ui.cardBrowser.setHtml(page)
 
     def _show_use(self) -> None:
         for row, model in enumerate(self.models):
@@ -214,6 +215,22 @@ def name_for(paths: list[str]) -> str:
     first = Path(paths[0])
     stem = first.stem if first.suffix == ".safetensors" else first.parent.name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:100] or "model"
+
+
+def shown_name(model: dict[str, Any]) -> str:
+    """Return what stands for a model in the list: its title, or the name one gave it."""
+    return str(model["title"] if model["how_to_obtain"] else model["name"])
+
+
+def card_html(card: dict[str, Any]) -> str:
+    """Return a model's card as a page: its title, its summary, a table of what is known."""
+    rows = "".join(
+        f"<tr><td><b>{html.escape(key)}</b>&nbsp;</td><td>{html.escape(str(value))}</td></tr>"
+        for key, value in card["rows"].items()
+        if value
+    )
+    title, summary = html.escape(card["title"]), html.escape(card["summary"])
+    return f"<h3>{title}</h3><p>{summary}</p><table cellspacing='3'>{rows}</table>"
 
 
 def state_text(model: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from .train_run import RunFolder
 
 _CHART = "HAGAN training losses"
 _PICTURE_WIDTH = 440
-"""Pixels, where the panel has no width yet."""
+"""Pixels, while the panel is not shown and has no width."""
 
 
 class RunWatch:
@@ -68,7 +68,7 @@ class RunWatch:
         if newest is None:
             return
         iteration, path = newest
-        width = max(self._ui.previewPicture.width, _PICTURE_WIDTH)
+        width = self._ui.previewPicture.width if self._ui.previewPicture.visible else _PICTURE_WIDTH
         shown = (iteration, path.stat().st_mtime_ns, width)
         if shown == self._picture:
             return
