@@ -12,7 +12,9 @@ import slicer
 from slicer import vtkMRMLScalarVolumeNode
 
 SLOW = 120  # seconds: a training starts a process that loads torch
-TINY = "latent=16 generator_width=4 discriminator_width=64 ground_encoder_width=16 log_every=1 preview_every=10"
+TINY = (
+    "latent=16 generator_width=4 discriminator_width=64 ground_encoder_width=16 log_every=1 preview_every=10"
+)
 
 
 @pytest.fixture(scope="module")
