@@ -1,4 +1,4 @@
-"""The two exceptions a caller meets: something to put right, and a stop that was asked for."""
+"""The exceptions a caller meets: something to put right, memory that ran out, a stop that was asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ class HaganError(Exception):
     The message is one line for a person: what happened, the value found, what to do next.
     The command line prints it without a traceback, the GUI shows it in a message box.
     """
+
+
+class OutOfMemory(HaganError):
+    """Memory ran out, on a GPU or in the machine, and there is no smaller way left to do the work."""
 
 
 class Cancelled(HaganError):

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     import torch
 
     from ..devices import choose_device
-    from ..errors import HaganError
+    from ..errors import HaganError, OutOfMemory
     from ..memory import is_out_of_memory
     from ..training import Trainer
     from ..training.export import describe_model, export_model, read_card
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise HaganError(
+            raise OutOfMemory(
                 f"Memory ran out at iteration {trainer.iteration + 1} with batch {config.batch} in "
                 f"{config.accumulate} parts; go on with --resume --set accumulate={config.batch}, or start "
                 "with a smaller batch, width or size."

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import HaganError
+from ..errors import HaganError, OutOfMemory
 from ..memory import is_out_of_memory
 from ..models.modelfile import ModelDescription, ModelFile, read_model, resolve_model
 from ..networks import Architecture, Encoder, GroundEncoder, one_hot
@@ -288,7 +288,7 @@ class Model:
         """Do work with the generator; where memory runs out, say so and do it again in a smaller way.
 
         Raises:
-            HaganError: memory ran out and there is no smaller way left.
+            OutOfMemory: memory ran out and there is no smaller way left.
         """
         while True:
             try:
@@ -300,7 +300,7 @@ class Model:
             self._forget()
             smaller = smaller_plan(self.plan)
             if smaller is None:
-                raise HaganError(
+                raise OutOfMemory(
                     f"Memory ran out although the smallest way of working was used ({self.plan.text}). "
                     "Close other programs or take a smaller model."
                 )

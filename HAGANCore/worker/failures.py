@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..errors import Cancelled, HaganError
+from ..errors import Cancelled, HaganError, OutOfMemory
 from .job import Stopped
 from .protocol import RequestError
 
@@ -14,6 +14,8 @@ def describe(error: BaseException) -> tuple[str, str]:
 
     >>> describe(HaganError("The seed must be a whole number; found 1.5."))
     ('input', 'The seed must be a whole number; found 1.5.')
+    >>> describe(OutOfMemory("Memory ran out; take a smaller model."))
+    ('memory', 'Memory ran out; take a smaller model.')
     """
     if isinstance(error, Stopped | RequestError):
         return error.kind, str(error)
@@ -34,7 +36,7 @@ def describe(error: BaseException) -> tuple[str, str]:
 
 def _is_memory(error: BaseException) -> bool:
     if isinstance(error, HaganError):
-        return str(error).startswith("Memory ran out")
+        return isinstance(error, OutOfMemory)
     if "torch" in sys.modules:
         from ..memory import is_out_of_memory
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from HAGANCore.errors import Cancelled, HaganError
+from HAGANCore.errors import Cancelled, HaganError, OutOfMemory
 from HAGANCore.inference import model as model_module
 from HAGANCore.inference.model import Model, load_model
 from HAGANCore.inference.planning import smaller_plan
@@ -210,7 +210,7 @@ def test_when_nothing_smaller_is_left_it_is_an_error(a_model: Model, monkeypatch
         raise MemoryError
 
     monkeypatch.setattr(model_module, "_cube", out_of_memory)
-    with pytest.raises(HaganError, match="Memory ran out although"):
+    with pytest.raises(OutOfMemory, match="Memory ran out although"):
         a_model.generate(1)
 
 
