@@ -94,11 +94,12 @@ def _info_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _info(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ..models.card import card_text
     from ..models.modelfile import read_model, resolve_model
 
     model = read_model(resolve_model(args.model))
     document = _document(model)
-    console.print(_card(model, document["parameters"]))
+    console.print(card_text(model))
     return document
 
 
@@ -207,6 +208,7 @@ def _new_options(parser: argparse.ArgumentParser) -> None:
 def _new(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     import torch
 
+    from ..models.card import card_text
     from ..models.modelfile import NETWORKS, ModelDescription, read_model, write_model
     from ..networks import Architecture
     from ..volumes.profiles import profile_named
@@ -244,7 +246,7 @@ def _new(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     )
     model = read_model(path)
     document = _document(model)
-    console.print(_card(model, document["parameters"]))
+    console.print(card_text(model))
     return document
 
 
@@ -270,6 +272,7 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ..models.card import card_text
     from ..models.modelfile import read_model
     from ..models.published import import_published
     from ..models.registry import model_folder
@@ -283,7 +286,7 @@ def _import(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     path = import_published(checkpoints, out, name=name, profile=profile_named(args.profile), size=args.size)
     model = read_model(path)
     document = _document(model)
-    console.print(_card(model, document["parameters"]))
+    console.print(card_text(model))
     return document
 
 
@@ -318,39 +321,3 @@ def _document(model: ModelFile) -> dict[str, Any]:
         "stored": list(model.stored),
         "description": model.description.to_dict(),
     }
-
-
-def _card(model: ModelFile, parameters: dict[str, int]) -> str:
-    """Return what a person wants to know of a model."""
-    from ..models.modelfile import NETWORKS
-
-    said = model.description
-    architecture, profile = said.architecture, said.profile
-    networks = [
-        f"{name.replace('_', ' ')} {parameters[name]:,}{'' if name in model.stored else ' (not in the file)'}"
-        for name in NETWORKS
-    ]
-    extent = " × ".join(f"{length:g}" for length in profile.extent_mm)
-    rows = {
-        "File": f"{model.path} ({model.bytes:,} bytes)",
-        "SHA-256": model.sha256,
-        "Volume": f"{architecture.size}³ voxels, {profile.modality} in {profile.unit}, "
-        f"{profile.window[0]:g} to {profile.window[1]:g}",
-        "Profile": f"{profile.name}: {extent} mm ({'true' if profile.physical else 'nominal'} size)",
-        "Latent": f"{architecture.latent} numbers",
-        "Classes": ", ".join(said.classes) or "none",
-        "Directions": ", ".join(
-            f"{direction['name']} ({direction['unit']})" if direction.get("unit") else direction["name"]
-            for direction in said.directions
-        )
-        or "none",
-        "Normalisation": architecture.normalisation,
-        "Parameters": f"{', '.join(networks)}; total {parameters['total']:,}",
-        **{key.replace("_", " ").capitalize(): str(value) for key, value in said.training.items()},
-        "Licence": said.licence,
-        "Intended use": said.intended_use,
-        "Citation": said.citation,
-    }
-    width = max(map(len, rows)) + 2
-    lines = [f"{said.title} [{said.name}]", *said.summary.splitlines(), ""]
-    return "\n".join([*lines, *(f"{key:<{width}}{value}" for key, value in rows.items() if value)])
