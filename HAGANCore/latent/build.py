@@ -268,5 +268,5 @@ def _direction(
         auc=fitted.auc,
         samples=fitted.samples,
         baseline={"mean": fitted.mean, "sd": fitted.sd},
-        fitted_on=facts,
+        fitted_on={**facts, "strength": fitted.strength},
     )

@@ -176,6 +176,7 @@ def fit_covariate(
             "model": model.name,
             "model_sha256": model.file.networks_sha256,
             "cohort": cohort.folder.name,
+            "strength": fitted.strength,
         },
     )
 
