@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .console import Console
 
 if TYPE_CHECKING:
-    from ..training import TrainingConfig
+    from ..training import Trainer, TrainingConfig
 
 _EPILOG = """examples:
   hagan train cohort --out run                              the published sizes, the corrected training
@@ -22,7 +22,8 @@ _EPILOG = """examples:
   tensorboard --logdir run                                  watch losses and logits
 
 The run folder holds config.json, log.jsonl, TensorBoard events, samples/*.png, checkpoints/ and, when the
-training is done, model.safetensors. Ctrl-C stops after the running iteration and keeps a checkpoint."""
+training is done, model.safetensors. While it runs, process/ tells so, and no second one can begin there.
+Ctrl-C stops after the running iteration and keeps a checkpoint."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,15 +60,16 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     import torch
 
     from ..devices import choose_device
-    from ..errors import HaganError, OutOfMemory
-    from ..memory import is_out_of_memory
+    from ..errors import HaganError
     from ..training import Trainer
     from ..training.export import describe_model, export_model, read_card
+    from ..training.process import marked_training, refuse_second
     from ..volumes.cohort import Cohort
 
     if not args.minutes > 0:
         raise HaganError(f"--minutes must be more than 0; found {args.minutes}.")
     out = Path(args.out)
+    refuse_second(out)
     card = read_card(args.card) if args.card else None
     trainer = Trainer(
         Cohort.open(args.cohort),
@@ -85,20 +87,12 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         f"{'bfloat16' if trainer.dtype else 'float32'}, iterations {trainer.iteration} to "
         f"{config.total_iterations}, run folder {out}"
     )
-    with console.progress("train", trainer.iteration / max(1, config.total_iterations)) as progress:
-        try:
-            finished = trainer.run(progress, args.minutes)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemory(
-                f"Memory ran out at iteration {trainer.iteration + 1} with batch {config.batch} in "
-                f"{config.accumulate} parts; go on with --resume --set accumulate={config.batch}, or start "
-                "with a smaller batch, width or size."
-            ) from None
     model = None
+    with marked_training(out):
+        finished = _train(trainer, args.minutes, console)
+        if finished:
+            model = str(export_model(trainer, out / "model.safetensors", card, getattr(torch, args.store)))
     if finished:
-        model = str(export_model(trainer, out / "model.safetensors", card, getattr(torch, args.store)))
         console.print(f"Model file: {model}")
     else:
         console.print(f"Stopped at iteration {trainer.iteration}; go on with --resume.")
@@ -109,6 +103,25 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "model": model,
         "run": str(out),
     }
+
+
+def _train(trainer: Trainer, minutes: float, console: Console) -> bool:
+    """Train; returns whether it is finished."""
+    from ..errors import OutOfMemory
+    from ..memory import is_out_of_memory
+
+    config = trainer.config
+    with console.progress("train", trainer.iteration / max(1, config.total_iterations)) as progress:
+        try:
+            return trainer.run(progress, minutes)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory(
+                f"Memory ran out at iteration {trainer.iteration + 1} with batch {config.batch} in "
+                f"{config.accumulate} parts; go on with --resume --set accumulate={config.batch}, or start "
+                "with a smaller batch, width or size."
+            ) from None
 
 
 def _configuration(args: argparse.Namespace, out: Path) -> TrainingConfig:

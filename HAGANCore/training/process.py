@@ -1,11 +1,12 @@
 """A training that goes on when the one who started it ends: start it, find it again, ask it, stop it.
 
-All that is known of it lies in the run folder, in ``process/``, so any process on the machine can find it:
+All that is known of it lies in the run folder, in ``process/``, so any process on the machine can find it.
+A training begun by hand leaves the same there while it runs (:func:`marked_training`):
 
 | file | what |
 |---|---|
 | ``process.json`` | its number and when it was started: a number is used again, the pair is not |
-| ``out``, ``err`` | what ``hagan train`` said |
+| ``out``, ``err`` | what ``hagan train`` said; by hand only ``err``, after a failure |
 | ``stop`` | written by :func:`stop_training`; the training looks for it |
 | ``exit`` | its exit code; not there when it was killed |
 """
@@ -21,18 +22,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import HaganError
+from ..errors import Cancelled, HaganError
 from ..files import written_whole
 from ..processtree import kill_tree, own_tree, started
 
 State = Literal["running", "finished", "stopped", "failed", "none"]
 _FOLDER = "process"
+_MARKED = "HAGAN_MARKED_TRAINING"
+"""Environment variable: the ``process/`` folder that :func:`main` looks after."""
 _STOP_POLL_SECONDS = 0.2
 _END_SECONDS = 0.5
 """A killed process is gone when the system has taken it down, which takes a moment where it is busy."""
@@ -71,15 +74,8 @@ def start_training(folder: Path | str, arguments: Sequence[str], python: str = s
         HaganError: a training runs in this folder.
     """
     folder = Path(folder).absolute()
-    state = training_state(folder)
-    if state.state == "running":
-        raise HaganError(
-            f"A training runs in '{folder}' (process {state.pid}, iteration {state.iteration} of "
-            f"{state.iterations}); stop it first or choose another folder."
-        )
-    own = folder / _FOLDER
-    shutil.rmtree(own, ignore_errors=True)
-    own.mkdir(parents=True)
+    refuse_second(folder)
+    own = _new_folder(folder)
     package = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONUTF8": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
@@ -88,12 +84,64 @@ def start_training(folder: Path | str, arguments: Sequence[str], python: str = s
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, **own_tree()
         )
-    document = {"pid": process.pid, "started": started(process.pid)}
-    with written_whole(own / "process.json") as temporary:
-        temporary.write_text(json.dumps(document), encoding="utf-8")
+    _mark(own, process.pid)
     # Waited for here, so that it is gone when it has ended; whoever else asks does not need it.
     threading.Thread(target=process.wait, daemon=True, name="training").start()
     return process.pid
+
+
+def refuse_second(folder: Path | str) -> None:
+    """Make sure that no training runs in a run folder.
+
+    Raises:
+        HaganError: one does.
+    """
+    folder = Path(folder).absolute()
+    if _own_process(folder):
+        return
+    state = training_state(folder)
+    if state.state == "running":
+        begun = time.localtime((folder / _FOLDER / "process.json").stat().st_mtime)
+        since = time.strftime("%Y-%m-%d %H:%M", begun)
+        raise HaganError(
+            f"A training runs in '{folder}' (process {state.pid}, since {since}, "
+            f"iteration {state.iteration} of {state.iterations}); stop it first or choose another folder."
+        )
+
+
+@contextmanager
+def marked_training(folder: Path | str) -> Iterator[None]:
+    """Let others find, ask and stop the training that this process does in the block.
+
+    When it has ended well or was stopped, the run folder tells so itself and the mark goes; a failure stays.
+
+    Raises:
+        HaganError: another training runs in this folder.
+    """
+    folder = Path(folder).absolute()
+    if _own_process(folder):  # start_training has marked it, and main looks after it
+        yield
+        return
+    refuse_second(folder)
+    own = _new_folder(folder)
+    _mark(own, os.getpid())
+    ended = threading.Event()
+    threading.Thread(target=_stop_when_asked, args=(own / "stop", ended), daemon=True, name="stop").start()
+    try:
+        yield
+    except (Cancelled, KeyboardInterrupt):
+        shutil.rmtree(own, ignore_errors=True)
+        raise
+    except Exception as error:
+        unexpected = "" if isinstance(error, HaganError) else f"Unexpected {type(error).__name__}: "
+        (own / "err").write_text(f"{unexpected}{' '.join(str(error).split())}", encoding="utf-8")
+        _leave_code(own, 1)
+        (own / "process.json").unlink()  # the process may live on: a notebook's, for example
+        raise
+    else:
+        shutil.rmtree(own, ignore_errors=True)
+    finally:
+        ended.set()
 
 
 def training_state(folder: Path | str) -> TrainingState:
@@ -106,7 +154,7 @@ def training_state(folder: Path | str) -> TrainingState:
         "seconds": float(line.get("seconds", 0.0)),
     }
     own = folder / _FOLDER
-    if not own.is_dir():  # begun by hand
+    if not own.is_dir():  # begun by hand, and ended
         if not config:
             return TrainingState(state="none")
         finished = (folder / "model.safetensors").is_file()
@@ -130,9 +178,34 @@ def stop_training(folder: Path | str, now: bool = False) -> None:
     (own / "stop").write_text("now" if now else "", encoding="utf-8")
     if now:
         kill_tree(pid)
+        if sys.platform != "win32" and _running(own) is not None:
+            # Begun by hand in a script, it is no root of a tree but in the script's.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         until = time.monotonic() + _END_SECONDS
         while _running(own) is not None and time.monotonic() < until:
             time.sleep(0.01)
+
+
+def _own_process(folder: Path) -> bool:
+    return os.environ.get(_MARKED) == str(folder / _FOLDER)
+
+
+def _new_folder(folder: Path) -> Path:
+    own = folder / _FOLDER
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True)
+    return own
+
+
+def _mark(own: Path, pid: int) -> None:
+    with written_whole(own / "process.json") as temporary:
+        temporary.write_text(json.dumps({"pid": pid, "started": started(pid)}), encoding="utf-8")
+
+
+def _leave_code(own: Path, code: int) -> None:
+    with written_whole(own / "exit") as temporary:
+        temporary.write_text(str(code), encoding="utf-8")
 
 
 def _running(own: Path) -> int | None:
@@ -195,7 +268,9 @@ def _text(path: Path) -> str:
 
 def main(own: Path, arguments: Sequence[str]) -> int:
     """Run ``hagan train`` here, look for the stop file, and leave the exit code."""
-    threading.Thread(target=_stop_when_asked, args=(own / "stop",), daemon=True, name="stop").start()
+    os.environ[_MARKED] = str(own)
+    stop = (own / "stop", threading.Event())
+    threading.Thread(target=_stop_when_asked, args=stop, daemon=True, name="stop").start()
     sys.argv = ["hagan", "train", *arguments]
     code = 1
     try:
@@ -203,16 +278,16 @@ def main(own: Path, arguments: Sequence[str]) -> int:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     finally:
-        with written_whole(own / "exit") as temporary:
-            temporary.write_text(str(code), encoding="utf-8")
+        _leave_code(own, code)
     return code
 
 
-def _stop_when_asked(path: Path) -> None:
+def _stop_when_asked(path: Path, ended: threading.Event) -> None:
     """Turn the stop file into the signal that ``hagan train`` listens to: it works on every system."""
-    while not path.exists():
-        time.sleep(_STOP_POLL_SECONDS)
-    signal.raise_signal(signal.SIGTERM)
+    while not ended.wait(_STOP_POLL_SECONDS):
+        if path.exists():
+            signal.raise_signal(signal.SIGTERM)
+            return
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from HAGANCore.errors import Cancelled, HaganError
 from HAGANCore.processtree import kill_tree, own_tree, started
 from HAGANCore.training.checkpoint import list_checkpoints
-from HAGANCore.training.process import start_training, stop_training, training_state
+from HAGANCore.training.process import marked_training, start_training, stop_training, training_state
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import RequestError
 
@@ -97,13 +98,59 @@ def test_a_start_names_one_process():
     assert started(2**22 + 1) is None
 
 
+def options(config: dict[str, object]) -> list[str]:
+    """Return a configuration as options of the command."""
+    return ["--device=cpu", *(f"--set={name}={json.dumps(value)}" for name, value in config.items())]
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_a_training_begun_by_hand_is_seen_refuses_a_second_one_and_can_be_stopped(
+    now: bool, a_cohort: Path, tmp_path: Path, small_training: dict[str, object], wait_until: Callable
+):
+    run, order = tmp_path / "run", [str(a_cohort), *options(small_training)]
+    command = [sys.executable, "-m", "HAGANCore", "train", *order, "--out", str(run)]
+    by_hand = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # in our group
+    try:
+        wait_until(lambda: training_state(run).iteration > 0)
+        assert (training_state(run).state, training_state(run).pid) == ("running", by_hand.pid)
+        words = rf"A training runs in .*process {by_hand.pid}, since 20\d\d-.*choose another folder"
+        with pytest.raises(HaganError, match=words):
+            start_training(run, order)
+        if not now:
+            second = subprocess.run([*command, "--resume"], capture_output=True, text=True)
+            assert second.returncode == 1
+            assert re.search(words, second.stderr)
+            assert second.stderr.count("\n") == 1
+        stop_training(run, now)
+        assert by_hand.wait(60) == (-9 if now else 1)
+    finally:
+        by_hand.kill()
+    assert training_state(run).state == "stopped"
+    assert (list_checkpoints(run / "checkpoints") == []) == now
+    assert (run / "process").exists() == now
+
+
+def test_why_a_training_by_hand_failed_can_be_found(tmp_path: Path):
+    def fail() -> None:
+        with marked_training(tmp_path):
+            assert training_state(tmp_path).state == "running"
+            raise HaganError("The disk is full.")
+
+    with pytest.raises(HaganError, match="disk"):
+        fail()
+    assert (training_state(tmp_path).state, training_state(tmp_path).error) == ("failed", "The disk is full.")
+    with marked_training(tmp_path):
+        assert training_state(tmp_path).pid == os.getpid()
+    assert training_state(tmp_path).state == "none"
+
+
 def test_a_killed_training_is_said_to_have_failed_and_can_be_found(
     a_cohort: Path, tmp_path: Path, small_training: dict[str, object], wait_until: Callable
 ):
-    options = [f"--set={name}={json.dumps(value)}" for name, value in small_training.items()]
-    pid = start_training(tmp_path / "run", [str(a_cohort), *options])
+    order = [str(a_cohort), *options(small_training)]
+    pid = start_training(tmp_path / "run", order)
     with pytest.raises(HaganError, match="A training runs in"):
-        start_training(tmp_path / "run", [str(a_cohort), *options])
+        start_training(tmp_path / "run", order)
     kill_tree(pid)
     wait_until(lambda: training_state(tmp_path / "run").state != "running")
     state = training_state(tmp_path / "run")
