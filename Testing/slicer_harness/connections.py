@@ -111,25 +111,26 @@ def _slot(first: Any = None, second: str | None = None) -> Callable | None:
     return getattr(first, normalized(second).partition("(")[0], None)
 
 
-def _caller(slot: Callable, signature: str, wrapped: Callable[[Any], Any]) -> Callable[..., None]:
-    """What Qt calls: the slot with as many arguments as both the signal has and the slot takes.
-
-    An exception is reported and not passed on, as in PythonQt: Qt could not take it.
-    """
-    arguments = signature.partition("(")[2].rstrip(")")
-    given = len(arguments.split(",")) if arguments else 0
-    limit = min(given, _positional_arguments(slot))
-    convert = (
-        bool if arguments == "bool" else wrapped
-    )  # currentNodeChanged(bool) tells whether there is a node
+def reporting(slot: Callable[..., Any]) -> Callable[..., None]:
+    """The slot, with exceptions reported and not passed on, as in PythonQt: Qt could not take them."""
 
     def call(*args: Any) -> None:
         try:
-            slot(*(convert(arg) for arg in args[:limit]))
+            slot(*args)
         except Exception:
             sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
 
     return call
+
+
+def _caller(slot: Callable, signature: str, wrapped: Callable[[Any], Any]) -> Callable[..., None]:
+    """What Qt calls: the slot with as many arguments as both the signal has and the slot takes."""
+    arguments = signature.partition("(")[2].rstrip(")")
+    given = len(arguments.split(",")) if arguments else 0
+    limit = min(given, _positional_arguments(slot))
+    # currentNodeChanged(bool) tells whether there is a node.
+    convert = bool if arguments == "bool" else wrapped
+    return reporting(lambda *args: slot(*(convert(arg) for arg in args[:limit])))
 
 
 def _positional_arguments(slot: Callable) -> int:

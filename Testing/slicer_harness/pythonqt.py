@@ -17,7 +17,7 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore
 
-from .connections import Signal, connect, disconnect
+from .connections import Signal, connect, disconnect, reporting
 from .law import ClassLaw, NotInHarness, law
 
 IMPLEMENTATIONS: dict[str, type] = {}
@@ -220,7 +220,7 @@ def unwrap(value: Any) -> Any:
         return value.member
     if isinstance(value, (list, tuple)):
         return [unwrap(item) for item in value]
-    return value
+    return reporting(value) if callable(value) and not isinstance(value, type) else value
 
 
 def as_rich_text(text: Any) -> Any:
