@@ -217,7 +217,7 @@ class Model:
         cube = self.cube(latent, False, part_of(progress, 0.0, 0.7))
         fill = latent.preparation.window[0]
         volume = restore(cube, latent.preparation, fill, progress=part_of(progress, 0.7, 1.0))
-        return Volume(volume.array, volume.geometry, self._meta(latent, False))
+        return Volume(volume.array, volume.geometry, self._meta(latent, False, on_scan=True))
 
     def encode(
         self,
@@ -333,7 +333,7 @@ class Model:
                 f"The model '{self.name}' has {classes} classes, the latent's class is {latent.class_index}."
             )
 
-    def _meta(self, latent: Latent, preview: bool) -> dict[str, Any]:
+    def _meta(self, latent: Latent, preview: bool, on_scan: bool = False) -> dict[str, Any]:
         """Return all that is needed to make the volume again."""
         provenance = {
             "kind": _KINDS[latent.origin],
@@ -352,6 +352,8 @@ class Model:
         }
         if latent.class_index is not None:
             provenance["class"] = self.description.classes[latent.class_index]
+        if latent.preparation is not None:  # its volume may lie on the cube's grid or on the scan's own
+            provenance["on_scan"] = on_scan
         if latent.origin != "seed":
             provenance["latent"] = [float(str(value)) for value in latent.z]
         return {

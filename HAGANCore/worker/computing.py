@@ -184,8 +184,12 @@ class Computing:
             if wanted["steps"]:
                 latent, reached = _stepped(model, latent, wanted["steps"], wanted["exact"], job.progress)
             low = model.architecture.size // 4
-            preview = wanted["quality"] == "preview" and low >= _SMALLEST_PREVIEW
-            volume = model.decode(latent, preview, part_of(job.progress, 0.3, 0.6))
+            on_scan = wanted["on_scan"]
+            preview = wanted["quality"] == "preview" and low >= _SMALLEST_PREVIEW and not on_scan
+            progress = part_of(job.progress, 0.3, 0.6)
+            volume = (
+                model.reconstruct(latent, progress) if on_scan else model.decode(latent, preview, progress)
+            )
         labels = None
         if wanted["segment"] and model.profile.modality == "CT":
             labels = self._labels(volume, part_of(job.progress, 0.6, 1.0))

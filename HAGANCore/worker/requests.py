@@ -106,6 +106,7 @@ REQUESTS: dict[str, Arguments] = {
         "quality": (_QUALITY, "preview"),
         "segment": (_FLAG, True),
         "exact": (_FLAG, False),
+        "on_scan": (_FLAG, False),
     },
     "segment": dict(_VOLUME),
     "export": {"volumes": (_OBJECTS, REQUIRED)},

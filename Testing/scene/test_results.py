@@ -24,6 +24,8 @@ from HAGANSlicerLib.scene import (
 import HAGANCore
 from HAGANCore.errors import HaganError
 from HAGANCore.inference.latentfile import read_latent
+from HAGANCore.worker.client import WorkerClient
+from HAGANCore.worker.protocol import open_array
 
 
 def _cells(node: Any) -> list[list[str]]:
@@ -106,6 +108,15 @@ def test_an_encoded_scan_brings_everything_on_the_scan_s_own_grid(
     path = tmp_path / "again.latent.json"
     path.write_text(nodes.latent.GetText(), encoding="utf-8")
     assert np.array_equal(the_demo_model.reconstruct(read_latent(path)).array, array)
+    with WorkerClient() as worker:
+        made_again = worker.call(again.request, **again.arguments, segment=False)["volume"]
+        assert np.array_equal(open_array(made_again), array)
+        assert np.allclose(made_again["geometry"]["origin"], scan.geometry.origin, atol=1e-6)
+        moved = results.show_step(
+            a_scene, worker.call("step", **again.arguments | {"on_scan": False}), "cube"
+        )
+    assert replay.replay_of(moved.volume).arguments["on_scan"] is False
+    assert volumes.volume_of(moved.volume)[0].shape == (64, 64, 64)
 
 
 def test_a_step_updates_the_nodes_of_the_step_before(a_scene: Any, a_generated_part: Any) -> None:

@@ -27,9 +27,6 @@ class Replay:
 def replay_of(node: Any) -> Replay:
     """Return how to make the volume of a node again.
 
-    A reconstruction comes back as the network's cube in the patient's place, before it is mapped to the
-    scan's own grid.
-
     Raises:
         HaganError: the volume is not synthetic, or its attributes do not say how it was made.
     """
@@ -52,6 +49,7 @@ def replay_of(node: Any) -> Replay:
             "latent": latent_of(node),
             "steps": [],
             "quality": "preview" if provenance.get("preview") else "full",
+            "on_scan": provenance.get("on_scan", False),
         }
         request = "step"
     return Replay(

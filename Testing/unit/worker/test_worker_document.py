@@ -16,6 +16,7 @@ import HAGANCore
 from HAGANCore.inference.model import load_model
 from HAGANCore.resources import resource_path
 from HAGANCore.training.process import training_state
+from HAGANCore.volumes.io import read_volume
 from HAGANCore.worker import protocol, wire
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.requests import REQUESTS
@@ -54,7 +55,10 @@ def a_session(a_worker: WorkerClient, a_steered_model: Path) -> Iterator[Path]:
 def filled_in(request: dict[str, Any], session: Path) -> dict[str, Any]:
     """Return the arguments of an example as they are sent."""
     arguments = {key: value for key, value in request.items() if key not in ("id", "request")}
-    if arguments.get("latent") == "LATENT":
+    if arguments.get("latent") == "LATENT OF SCAN":
+        encoding = load_model(arguments["model"], "cpu").encode(read_volume(session / "scan.nii.gz"))
+        arguments["latent"] = encoding.latent.to_document()
+    elif arguments.get("latent") == "LATENT":
         model = load_model(session / "model.safetensors", "cpu")
         arguments["latent"] = model.latent(seed=1).to_document()
     text = json.dumps(arguments).replace("/session", session.as_posix())
@@ -63,10 +67,15 @@ def filled_in(request: dict[str, Any], session: Path) -> dict[str, Any]:
 
 def check_like(found: Any, shown: Any, session: Path) -> None:
     """Compare what came with what the document shows: names, kinds, and whatever is not ``…``."""
-    if shown == "VOLUME":
+    if shown in ("VOLUME", "VOLUME ON SCAN"):
         assert set(found) == {"array", "geometry", "modality", "unit", "synthetic", "provenance"}
         assert protocol.open_array(found).ndim == 3
         assert found["synthetic"]
+        if shown == "VOLUME ON SCAN":
+            scan = read_volume(session / "scan.nii.gz")
+            assert protocol.open_array(found).shape == scan.array.shape
+            assert np.allclose(found["geometry"]["origin"], scan.geometry.origin)
+            assert np.allclose(found["geometry"]["spacing"], scan.geometry.spacing)
     elif shown == "LABELS":
         assert set(found) == {"array", "geometry", "measurements"}
         assert set(found["measurements"]) == MEASUREMENTS
