@@ -12,6 +12,7 @@ import sys
 
 import slicer
 from HAGANSlicerLib import about, compatibility
+from HAGANSlicerLib.sample_data import register_sample_data
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
@@ -33,6 +34,8 @@ class HAGANSlicer(ScriptedLoadableModule):
         self.parent.contributors = about.CONTRIBUTORS
         self.parent.helpText = about.help_text()
         self.parent.acknowledgementText = about.acknowledgement_text()
+        # Modules are loaded in any order; at this signal SampleData is there.
+        slicer.app.connect("startupCompleted()", register_sample_data)
 
 
 class HAGANSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -23,9 +23,12 @@ def register_sample_data() -> None:
     """Offer the phantom in the module Sample Data; for the signal ``startupCompleted()`` of the application.
 
     Slicer copies it from this file, not from the network. Its hash lets a newer phantom take the place of an
-    older one in Slicer's cache.
+    older one in Slicer's cache. An application without Sample Data goes without.
     """
-    import SampleData
+    try:
+        import SampleData
+    except ImportError:
+        return
 
     path = phantom_file()
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

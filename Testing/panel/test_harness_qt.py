@@ -268,6 +268,7 @@ def test_signatures_are_compared_as_qt_does(declared, wanted):
 def test_the_application_stand_in_has_nothing_that_slicer_has_not():
     known = law()["instance: slicer.app"]
     public = {name for name in dir(slicer.app) if not name.startswith("_")}
+    public -= {"connect"}  # of every QObject; dir(), from which the list was made, does not show it
     assert {name for name in public if name not in known} == set()
 
 

@@ -93,6 +93,22 @@ def _load_scene(path: str) -> None:
     slicer.mrmlScene.Connect()
 
 
+def test_sample_data_is_there_once_the_application_has_started(
+    a_module: Any, sample_data: dict[str, Any]
+) -> None:
+    slicer.app._signals.startupCompleted.emit()
+    (source,) = sample_data.values()
+    assert source["uri"].endswith("thorax_phantom.nii.gz")
+
+
+def test_an_application_without_sample_data_starts_all_the_same(
+    a_module: Any, monkeypatch: pytest.MonkeyPatch, no_swallowed_exceptions: list[BaseException]
+) -> None:
+    monkeypatch.setitem(sys.modules, "SampleData", None)  # importing it fails
+    slicer.app._signals.startupCompleted.emit()
+    assert no_swallowed_exceptions == []
+
+
 @pytest.mark.parametrize(
     "name",
     [

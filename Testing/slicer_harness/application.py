@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import slicer.util
 from PySide6 import QtCore, QtWidgets
 
 from . import pythonqt, qt_shim, scene
+from .law import NotInHarness, normalized
 from .standins.core_io import qSlicerCoreIOManager
 from .standins.module_host import qSlicerLayoutManager, qSlicerModuleManager
 
@@ -27,6 +29,10 @@ STANDINS = {
     "packaging": "packaging",
 }
 """Modules of `slicer` that the wheel lacks, and the stand-in of each."""
+
+
+class _Signals(QtCore.QObject):
+    startupCompleted = QtCore.Signal()
 
 
 class Application(scene.Application):
@@ -40,6 +46,7 @@ class Application(scene.Application):
 
     def __init__(self, environment: scene.Environment) -> None:
         super().__init__(environment.scene, environment.application_logic)
+        self._signals = _Signals()
         self._folder = tempfile.TemporaryDirectory(prefix="slicer-harness-")
         self.temporaryPath = self._folder.name
         settings_file = str(Path(self._folder.name) / "Slicer.ini")
@@ -47,6 +54,14 @@ class Application(scene.Application):
         self._layout_manager = qSlicerLayoutManager()
         self._io_manager = qSlicerCoreIOManager(environment.scene, self._folder.name)
         self._settings = QtCore.QSettings(settings_file, QtCore.QSettings.Format.IniFormat)
+
+    def connect(self, signal: str, slot: Callable) -> bool:
+        """Calls the slot at each signal."""
+        own = getattr(self._signals, normalized(signal).removesuffix("()"), None)
+        if not isinstance(own, QtCore.SignalInstance):
+            raise NotInHarness(f"slicer.app.{signal}: the harness does not emit this signal")
+        own.connect(slot)
+        return True
 
     def moduleManager(self) -> Any:
         """Finds modules."""
