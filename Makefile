@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= demo-output
 JOBS ?= 2
 
-.PHONY: demo test lint format demo-model clean
+.PHONY: demo test lint format demo-model screenshots clean
 
 # Set-up runs again only when what it depends on has changed.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -18,7 +18,7 @@ demo: $(VENV)/.ready
 	$(BIN)/hagan demo --out '$(OUT)' $(if $(SCAN),--scan '$(SCAN)')
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
@@ -41,6 +41,10 @@ demo-model: $(VENV)/.ready
 	$(DEMO_TRAIN) --resume --card Resources/Models/demo.card.json --store float16
 	$(BIN)/python Testing/benchmarks/demo_model.py --model runs/demo/run/model.safetensors
 	cp runs/demo/run/model.safetensors Resources/Models/demo.safetensors
+
+# Takes the README's pictures again, with what the demonstration model makes now (about 5 minutes).
+screenshots: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python Testing/screenshots.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
