@@ -46,4 +46,4 @@ def test_scan_and_reconstruction_are_seen_beside_each_other(a_folder_of_pictures
         assert min(float(view.std()) for view in views) > 15, "each view shows something"
     lungs = [blue[330:, :300], blue[330:, half : half + 300]]  # of the coronal views
     overlap = (lungs[0][:, :296] & lungs[1][:, :296]).sum() / lungs[0].sum()
-    assert overlap > 0.7, "the reconstruction's right lung is where the scan's is"
+    assert overlap > 0.7, "the reconstruction's lungs are where the scan's are"
