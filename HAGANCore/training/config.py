@@ -83,7 +83,8 @@ class TrainingConfig:
     VAE-GAN and α-GAN); only with ``reconstruction_weight``. The paper does not."""
     tissue_weight: float = 0.0
     """Weight, beside a reconstruction's L1 in G and in E^G, of the difference in how much of each intensity
-    lies in each block of (R/8)³ (``contents.tissue_error``), so that millilitres survive encoding."""
+    lies in each block of (R/8)³ (``contents.tissue_error``), so that millilitres survive encoding; and in G
+    of the same between generated and real volumes on average, so that there are not too many of them."""
     content_weight: float = 0.0
     """Weight, in E^G, of how well a linear map of the latent tells the histogram of the volume
     (``contents.ContentHead``), so that the latent also says what is only brighter or darker."""
