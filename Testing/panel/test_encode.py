@@ -94,6 +94,31 @@ def test_a_scan_is_checked_encoded_and_compared_on_its_own_grid(
     assert a_panel.ui.compareRow.visible
 
 
+def test_a_reconstruction_that_comes_with_a_saved_scene_can_be_compared(
+    a_panel: Any, a_phantom: Any, process_events_until: Any, tmp_path: Any
+) -> None:
+    a_panel.ui.inputSelector.setCurrentNode(add_scan(a_phantom))
+    wait_for_check(a_panel, process_events_until)
+    a_panel.ui.segmentCheckBox.setChecked(False)
+    a_panel.ui.encodeButton.click()
+    process_events_until(lambda: not a_panel.job.running, 90)
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(0)
+    assert not a_panel.ui.compareRow.visible
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    process_events_until(lambda: a_panel.ui.inputSelector.currentNode() is not None, 30)
+    assert a_panel.ui.compareRow.visible
+    assert "phantom reconstruction" in a_panel.ui.resultLabel.text
+    a_panel.ui.overlaySelector.setCurrentIndex(0)
+    a_panel.ui.overlaySelector.setCurrentIndex(1)
+    assert a_panel.ui.compareRow.visible  # the difference is there, too
+    slicer.mrmlScene.RemoveNode(slicer.util.getNode("phantom difference (synthetic)"))
+    a_panel.ui.overlaySelector.setCurrentIndex(0)
+    assert a_panel.ui.compareRow.visible
+    a_panel.ui.overlaySelector.setCurrentIndex(1)
+    assert not a_panel.ui.compareRow.visible
+
+
 def test_a_scan_that_is_refused_needs_the_box_to_be_ticked(
     a_panel: Any, a_phantom: Any, process_events_until: Any
 ) -> None:

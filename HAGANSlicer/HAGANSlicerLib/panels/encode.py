@@ -83,6 +83,7 @@ class EncodePanel(Panel):
         """Ask the worker whether the scan fits the model, before any work; shown above the choices."""
         node, model = self.ui.inputSelector.currentNode(), self.context.model
         self._refused, self._asked = False, None
+        self._recall(node)
         if model is None:
             self._say_check(_("waiting for a model"))
         elif not model["has_encoder"]:
@@ -161,14 +162,25 @@ class EncodePanel(Panel):
         self.ui.resultLabel.setText("\n".join(filter(None, lines)))
         self._update()
 
+    def _recall(self, scan: Any) -> None:
+        """Go on with what was made of a scan before: it may have come with a saved scene."""
+        if scan is None or (self._made is not None and scan.GetID() == self._scan_id):
+            return
+        made = results.encoded_of(self.context.scene, scan)
+        if made is not None:
+            self._scan_id = scan.GetID()
+            self._show_result(made, [_("in the scene: {name}").format(name=made.volume.GetName())])
+
     def _compare(self, *_changed: Any) -> None:
         if self._made is None:
             return
         scene = self.context.scene
-        nodes = {"reconstruction": self._made.volume, "difference": self._made.difference}
-        overlay = nodes[self.ui.overlaySelector.currentData]
-        scan = scene.GetNodeByID(self._scan_id)
-        if scan is not None and scene.IsNodePresent(overlay):
+        scan, overlay = scene.GetNodeByID(self._scan_id), None
+        made = results.encoded_of(scene, scan) if scan is not None else None
+        if made is not None:  # asked anew: nodes may have been deleted, or loaded since
+            nodes = {"reconstruction": made.volume, "difference": made.difference}
+            overlay = nodes[self.ui.overlaySelector.currentData]
+        if overlay is not None:
             display.compare(scene, scan, overlay, self.ui.blendSlider.value)
         else:
             self._show_result(None)

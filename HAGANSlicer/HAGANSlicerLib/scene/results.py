@@ -11,6 +11,8 @@ from HAGANCore.worker.wire import open_array, release
 from . import hierarchy, latents, provenance, segments, tables, volumes
 
 FOLDER = "HAGANSlicer"
+SCAN, DIFFERENCE = "HAGAN.scan", "HAGAN.difference"
+"""Roles of the references from a reconstruction to its scan and to their difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,8 @@ def add_encoded(
     latent = latents.add_latent(scene, result["latent"], f"{scan} latent", volume)
     difference = volumes.difference_volume(scene, scan_node, volume, f"{scan} difference")
     provenance.mark(difference, facts, role="difference")
+    volume.SetNodeReferenceID(SCAN, scan_node.GetID())
+    volume.SetNodeReferenceID(DIFFERENCE, difference.GetID())
     errors = tables.error_table(scene, f"{scan} errors", result["errors"])
     provenance.mark(errors, facts, role="errors")
     segmentation = _add_labels(scene, volume, result.get("labels"), f"{scan} reconstruction segments", facts)
@@ -94,6 +98,20 @@ def add_encoded(
         scan_segmentation=scan_segmentation,
     )
     return _filed(scene, nodes, folder_item)
+
+
+def encoded_of(scene: Any, scan_node: Any) -> Nodes | None:
+    """Return the newest reconstruction of a scan that is in the scene, with latent and difference."""
+    found = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
+    for index in reversed(range(found.GetNumberOfItems())):
+        node = found.GetItemAsObject(index)
+        if node.GetNodeReferenceID(SCAN) == scan_node.GetID():
+            return Nodes(
+                volume=node,
+                latent=node.GetNodeReference(latents.REFERENCE),
+                difference=node.GetNodeReference(DIFFERENCE),
+            )
+    return None
 
 
 def show_step(
