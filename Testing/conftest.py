@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -16,8 +15,6 @@ import torch
 from HAGANCore.models.modelfile import ModelDescription, write_model
 from HAGANCore.networks import Architecture, Encoder, Generator, GroundEncoder, Normalisation
 from HAGANCore.volumes.profiles import profile_named
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # for what tests share beside fixtures
 
 
 @pytest.fixture(scope="session")
