@@ -88,6 +88,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/training/augment.py
   HAGANCore/training/checkpoint.py
   HAGANCore/training/config.py
+  HAGANCore/training/contents.py
   HAGANCore/training/data.py
   HAGANCore/training/device.py
   HAGANCore/training/export.py
