@@ -84,7 +84,7 @@ class TrainingConfig:
     tissue_weight: float = 0.0
     """Weight, beside a reconstruction's L1 in G and in E^G, of the difference in how much of each intensity
     lies in each block of (R/8)³ (``contents.tissue_error``), so that millilitres survive encoding; and in G
-    of the same between generated and real volumes on average, so that there are not too many of them."""
+    of how differently generated and real volumes are distributed in them (``contents.tissue_distance``)."""
     content_weight: float = 0.0
     """Weight, in E^G, of how well a linear map of the latent tells the histogram of the volume
     (``contents.ContentHead``), so that the latent also says what is only brighter or darker."""

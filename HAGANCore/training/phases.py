@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..networks import SLABS, Generator
 from .augment import augment_pair
 from .config import TrainingConfig
-from .contents import tissue_bias, tissue_error
+from .contents import tissue_distance, tissue_error
 from .step import Networks, Step
 
 Scalars = dict[str, Tensor]
@@ -97,9 +97,9 @@ def generator_loss(step: Step) -> tuple[Tensor, Scalars]:
     if reconstruction is not None:
         error, _ = _reconstruction_error(step, *reconstruction)
         if step.config.tissue_weight:
-            bias = tissue_bias(fake_slab, step.real_slab())
-            scalars["tissue_bias"] = bias.detach()
-            error = error + step.config.tissue_weight * bias
+            distance = tissue_distance(fake_slab, step.real_slab())
+            scalars["tissue_distance"] = distance.detach()
+            error = error + step.config.tissue_weight * distance
         loss = loss + step.config.reconstruction_weight * error
     return loss, scalars
 
