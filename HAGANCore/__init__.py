@@ -1,4 +1,4 @@
-"""Hierarchical amortized GANs for 3D medical volumes: generate, encode and decode.
+"""Hierarchical amortized GANs for 3D medical volumes: generate, encode, decode and steer.
 
 This is the public face: what a script or a notebook imports. Each name is loaded when it is first used, so
 ``import HAGANCore`` is quick and works where torch is not installed yet.
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .inference.latentfile import read_latent as read_latent
     from .inference.model import Model as Model
     from .inference.model import load_model as load_model
+    from .latent.calibrate import reach as reach
+    from .latent.direction import directions_of as directions_of
+    from .latent.direction import moved as moved
     from .resources import resource_path as resource_path
     from .segmentation import Segmentation as Segmentation
     from .segmentation import segment as segment
@@ -53,7 +56,10 @@ _PLACES = {
     "Model": "inference.model",
     "Segmentation": "segmentation",
     "Volume": "volumes.volume",
+    "directions_of": "latent.direction",
     "load_model": "inference.model",
+    "moved": "latent.direction",
+    "reach": "latent.calibrate",
     "read_latent": "inference.latentfile",
     "read_volume": "volumes.io",
     "resource_path": "resources",
