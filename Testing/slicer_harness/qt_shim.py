@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from types import ModuleType
@@ -38,21 +37,8 @@ STANDINS = (
 )
 
 
-def _make_immortal(*objects: object) -> None:
-    """Keep objects that PySide6 releases too often from being freed.
-
-    PySide6 6.12 returns None, True and False without a new reference, as is right from Python 3.12 on,
-    where they are immortal. Under 3.11 each call takes one away, and after some ten thousand the interpreter
-    ends with "none_dealloc". So their counts start where no test gets them down.
-    """
-    if sys.version_info < (3, 12):
-        for item in objects:
-            ctypes.c_ssize_t.from_address(id(item)).value += 1 << 40
-
-
 def install() -> QtWidgets.QApplication:
     """Makes `import qt` and `import ctk` work, `slicer.qMRML…` too; returns PySide6's application."""
-    _make_immortal(None, True, False)
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
     if "qt" not in sys.modules:
         _register_implementations()
