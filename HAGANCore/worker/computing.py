@@ -95,7 +95,7 @@ class Computing:
             "directions": [dict(direction) for direction in said.directions],
             "device": str(model.plan.device),
             "plan": model.plan.text,
-            # As the plan's text: below a tenth of a second, what is not counted takes longer than the network.
+            # As in the plan's text: below a tenth of a second other things take longer than the network.
             "seconds_per_volume": max(0.1, model.plan.seconds),
             "synthetic_notice": SYNTHETIC_NOTICE,
             "intended_use": said.intended_use,
