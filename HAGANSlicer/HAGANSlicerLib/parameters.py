@@ -1,7 +1,5 @@
 """What the user has chosen: kept in the scene's parameter node, saved and restored with the scene."""
 
-# ruff: noqa: N815  the names are those of the widgets, in Slicer's style
-
 from typing import Annotated
 
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLTextNode
