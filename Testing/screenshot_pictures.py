@@ -32,30 +32,14 @@ def views_picture(
         segmentation_node: shown over them and in 3D.
         title: begins the line above.
         ras: the point where the slices meet.
-        camera: of the 3D view; None looks at all there is.
+        camera: of the 3D view, from ``views.camera()``; None looks at all there is.
     """
-    views.three_d.node.SetBoxVisible(False)  # an emptied scene has them again
-    views.three_d.node.SetAxisLabelsVisible(False)
-    views.picture(volume_node, segmentation_node)
-    for view in views.slices:
-        view.node.JumpSliceByOffsetting(*ras)
-    if camera is not None:
-        views.three_d.renderer.GetActiveCamera().DeepCopy(camera)
-        views.three_d.renderer.ResetCameraClippingRange()
+    views.show(volume_node, segmentation_node, ras, camera)
     axial, coronal, sagittal = (
         labelled(view.image(), view.node.GetOrientation(), left_of(view.node)) for view in views.slices
     )
     picture = sheet([[axial, views.three_d.image()], [coronal, sagittal]], gap=4)
     return captioned(picture, f"{title}: {measured(volume_node, segmentation_node)}")
-
-
-def camera_of(views: Any) -> Any:
-    """Return where the 3D view is seen from, to see another volume from the same place."""
-    import vtk
-
-    camera = vtk.vtkCamera()
-    camera.DeepCopy(views.three_d.renderer.GetActiveCamera())
-    return camera
 
 
 def measured(volume_node: Any, segmentation_node: Any) -> str:

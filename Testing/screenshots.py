@@ -21,7 +21,6 @@ from PIL import Image
 from screenshot_pictures import (
     WIDTH,
     below,
-    camera_of,
     grabbed,
     plot_picture,
     require_font,
@@ -153,7 +152,7 @@ def take_encode(studio: Studio) -> None:
     studio.save("panel_encode", below(studio.panel_picture(), table_picture(made.errors)))
     where = made.scan_segmentation.GetSegmentCenterRAS("right_lung")
     scan_picture = views_picture(studio.four_up, scan, made.scan_segmentation, "Scan of a phantom", where)
-    camera = camera_of(studio.four_up)
+    camera = studio.four_up.camera()
     reconstructed = views_picture(
         studio.four_up, made.volume, made.segmentation, "Synthetic reconstruction", where, camera
     )
@@ -178,7 +177,7 @@ def take_explore(studio: Studio) -> None:
     where = nodes.segmentation.GetSegmentCenterRAS("right_lung")
     shown = nodes.volume, nodes.segmentation
     studio.save("four_up_before", views_picture(studio.four_up, *shown, "Synthetic, before", where))
-    camera = camera_of(studio.four_up)
+    camera = studio.four_up.camera()
     row.slider.value = amount = round(0.6 * row.range[1], -2)
     studio.wait(lambda: "(" in row.measured.text and panel.steps.running is None)
     title = f"Synthetic, {DIRECTION} {amount:+,.0f} {row.unit}"

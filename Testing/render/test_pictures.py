@@ -48,6 +48,11 @@ def _likeness(pixel: np.ndarray, color: tuple[float, float, float]) -> float:
     return float(tint @ wanted / (np.linalg.norm(wanted) * max(np.linalg.norm(tint), 10.0)))
 
 
+def _assert_slice_through(view: Any, ras: tuple[float, float, float]) -> None:
+    normal = [view.node.GetSliceToRAS().GetElement(row, 2) for row in range(3)]
+    assert view.logic.GetSliceOffset() == pytest.approx(np.dot(normal, ras), abs=1e-3)
+
+
 def test_slices_show_each_organ_in_its_colour_where_it_is(a_shown_phantom: Any, a_phantom: Any) -> None:
     views, node, organs = a_shown_phantom
     organs.GetDisplayNode().SetOpacity2DFill(0.6)
@@ -55,6 +60,7 @@ def test_slices_show_each_organ_in_its_colour_where_it_is(a_shown_phantom: Any, 
         ras = _centre(a_phantom[1], structure.label)
         views.picture(node, organs, ras)
         for view in views.slices:
+            _assert_slice_through(view, ras)
             row, column = view.pixel_of(ras)
             assert _likeness(view.image()[row, column].astype(float), structure.color) > 0.8
 
@@ -165,9 +171,33 @@ def test_an_update_moves_the_overlay_in_the_picture(
     assert _likeness(after, LEFT.color) > _likeness(before, LEFT.color)
 
 
+def test_two_volumes_are_seen_from_the_same_place(a_shown_phantom: Any, a_scene: Any, a_phantom: Any) -> None:
+    views, node, organs = a_shown_phantom
+    views.show(node, organs)
+    camera = views.camera()
+    volume, found = a_phantom
+    one_lung = np.where(found.labels == 1, 1, 0).astype(np.uint8)
+    lung = segments.show_labels(a_scene, node, one_lung, volume.geometry.to_dict(), "lung")
+    views.show(node, lung, camera=camera)
+    seen_from = views.three_d.renderer.GetActiveCamera().GetPosition()
+    assert seen_from == pytest.approx(camera.GetPosition())
+    views.show(node, lung)
+    seen_from = views.three_d.renderer.GetActiveCamera().GetPosition()
+    assert seen_from != pytest.approx(camera.GetPosition()), "a single lung is seen from nearer"
+
+
+def test_neither_box_nor_axis_labels_after_a_scene_was_closed(a_four_up: FourUp) -> None:
+    boot().scene.Clear(0)
+    assert a_four_up.three_d.node.GetBoxVisible(), "a scene that was closed gives the view its box again"
+    a_four_up.three_d.hide_box()
+    assert not a_four_up.three_d.node.GetBoxVisible()
+    assert not a_four_up.three_d.node.GetAxisLabelsVisible()
+
+
 def test_the_four_up_picture_is_written(a_shown_phantom: Any, tmp_path: Path) -> None:
     views, node, organs = a_shown_phantom
     path = views.png(tmp_path / "four.png", node, organs)
+    assert not views.three_d.node.GetBoxVisible()
     picture = np.asarray(Image.open(path))
     assert picture.shape == (416, 416, 3)
     quarters = [picture[r : r + 208, c : c + 208] for r in (0, 208) for c in (0, 208)]

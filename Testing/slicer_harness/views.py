@@ -157,6 +157,10 @@ class ThreeDView(_View):
         self.logic.SetMRMLScene(environment.scene)
         self.node = self.logic.AddViewNode(name)
         self.managers.SetMRMLDisplayableNode(self.node)
+        self.hide_box()
+
+    def hide_box(self) -> None:
+        """Show neither box nor axis labels: closing a scene gives the view node its defaults again."""
         self.node.SetBoxVisible(False)
         self.node.SetAxisLabelsVisible(False)
 
