@@ -27,6 +27,8 @@ ERRORS = (
 )
 Column = tuple[str, str, Sequence[str] | npt.NDArray[np.float64]]
 """Title, unit, and values: a list of texts or an array of numbers."""
+DECIMALS = {"mL": 1, "%": 1, "HU": 1, "dB": 1, "": 3}
+"""Decimals that a unit is shown with: more would claim what no segmentation can know."""
 TISSUES = {"air": "air", "lung": "lung", "soft_tissue": "soft tissue", "bone": "bone"}
 
 
@@ -47,7 +49,7 @@ def measurements_table(
     measured = [with_percent(values) for _, values in rows]
     columns: list[Column] = [("Volume", "", [title for title, _ in rows])]
     for key, title, unit in MEASURED:
-        numbers = np.array([values.get(key, np.nan) for values in measured], float)
+        numbers = np.array([values.get(key, np.nan) for values in measured], float).round(DECIMALS[unit])
         columns.append((f"{title} ({unit})", unit, numbers))
     return fill_table(scene, name, columns, node)
 
@@ -58,8 +60,9 @@ def add_row(node: Any, title: str, measurements: Mapping[str, float]) -> None:
     row = node.AddEmptyRow()
     table = node.GetTable()
     table.SetValue(row, 0, vtk.vtkVariant(title))
-    for column, (key, _, _) in enumerate(MEASURED, start=1):
-        table.SetValue(row, column, vtk.vtkVariant(float(values.get(key, "nan"))))
+    for column, (key, _, unit) in enumerate(MEASURED, start=1):
+        value = round(float(values.get(key, "nan")), DECIMALS[unit])
+        table.SetValue(row, column, vtk.vtkVariant(value))
     table.Modified()
     node.Modified()
 
@@ -79,7 +82,7 @@ def error_table(scene: Any, name: str, errors: Mapping[str, Any], node: Any = No
             rows.append((f"Mean absolute error in {TISSUES.get(tissue, tissue)}", float(value), unit))
     columns: list[Column] = [
         ("Measure", "", [row[0] for row in rows]),
-        ("Value", "", np.array([row[1] for row in rows], float)),
+        ("Value", "", np.array([round(value, DECIMALS[unit]) for _, value, unit in rows], float)),
         ("Unit", "", [row[2] for row in rows]),
     ]
     return fill_table(scene, name, columns, node)
