@@ -39,8 +39,8 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_fitted_direction_is_in_the_file_and_in_the_report(
     a_steered_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (found,) = document_of(capsys, "list", "--model", str(a_steered_model))["directions"]
-    assert found["name"] == "lungs"
+    listed = document_of(capsys, "list", "--model", str(a_steered_model))["directions"]
+    (found,) = (direction for direction in listed if direction["name"] == "lungs")
     assert found["unit"] == "mL"
     assert found["samples"] == 30
     assert found["range"][0] < 0 < found["range"][1]
@@ -94,6 +94,7 @@ def test_options_that_do_not_fit_together_are_said_before_the_work(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ["--model", "demo", "--write", str(tmp_path / "m.safetensors"), "--report", str(tmp_path)]
+    common.append("--replace")  # those that the demonstration model is shipped with
     assert said in error_of(capsys, "fit", *common, *arguments)
 
 
