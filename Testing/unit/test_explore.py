@@ -137,7 +137,7 @@ def test_a_growing_ball_is_found_as_a_smooth_displacement():
     grown = ball_voxels(after.array) - ball_voxels(before.array)
     assert ball_voxels(warped) - ball_voxels(before.array) == pytest.approx(grown, rel=0.1)
     assert 5 < displacement.largest_mm < 12  # 1.5 voxels of 5 mm
-    assert displacement.folded == 0
+    assert displacement.folded < 1e-4
     assert warped.dtype == np.int16
 
 
