@@ -52,11 +52,11 @@ def end_of(worker: WorkerClient, id: int) -> Any:
         return getattr(error.__cause__, "kind", None)
 
 
-def wait_for_progress(worker: WorkerClient, id: int, heard: list, least: float = 0.0) -> None:
-    """Wait until a request has reported that it is further than ``least``."""
+def wait_for_progress(worker: WorkerClient, id: int, heard: list, least: float = 0.0, word: str = "") -> None:
+    """Wait until a request has reported that it is further than ``least``, and does what ``word`` says."""
     until = time.monotonic() + 120.0
-    while not any(fraction > least for fraction, *_ in heard):
-        assert not worker.wait(id, 0.05), worker.result(id)
+    while not any(fraction > least and word in text for fraction, text, *_ in heard):
+        assert not worker.wait(id, 0.01), worker.result(id)
         assert time.monotonic() < until
 
 
@@ -66,7 +66,7 @@ def test_cancel_ends_the_work_and_leaves_the_worker(a_worker: WorkerClient, case
     before, heard = a_worker.pid, []
     name = "encode" if case == "refine" else case
     id = a_worker.start(name, lambda *progress: heard.append(progress), **ENDLESS[case])
-    wait_for_progress(a_worker, id, heard, 0.15 if case == "refine" else 0.0)
+    wait_for_progress(a_worker, id, heard, word="refining" if case == "refine" else "")
     begun = time.monotonic()
     a_worker.cancel(id)
     assert a_worker.wait(id, STOP_SECONDS)
