@@ -20,7 +20,7 @@ demo: $(VENV)/.ready
 # The panels in processes of their own: they close scenes whose colours the pictures would miss.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 test: lint
-	$(PYTEST) --ignore=Testing/panel
+	$(PYTEST) HAGANCore Testing/unit Testing/commands Testing/scene Testing/render
 	$(PYTEST) Testing/panel
 
 lint: $(VENV)/.ready

@@ -53,12 +53,19 @@ def build_parser(chosen: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
     return parser
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that every command has."""
+def add_common_arguments(parser: argparse.ArgumentParser, *, of_action: bool = False) -> None:
+    """Add the options that every command has, and, with ``of_action``, each of its actions once more."""
+    # The defaults of an action are suppressed: they must not undo what was given before its name.
+    default = argparse.SUPPRESS if of_action else False
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON document on stdout and nothing else"
+        "--json",
+        action="store_true",
+        default=default,
+        help="print one JSON document on stdout and nothing else",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--debug", action="store_true", default=default, help="show the traceback of an error"
+    )
 
 
 def _raise_cancelled(signum: int, frame: FrameType | None) -> None:

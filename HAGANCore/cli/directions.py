@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
+from . import add_common_arguments
 from . import directions_fit as fit
 from .console import Console
 from .directions_common import add_measuring_options, add_write_option, added, check_place, line_about
@@ -40,16 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--model", required=True, metavar="M", help="a name ('hagan model list'), or a model file"
         )
         add_options(action)
-        # The same two as before ACTION; suppressed defaults do not undo what was given there.
-        action.add_argument(
-            "--json",
-            action="store_true",
-            default=argparse.SUPPRESS,
-            help="print one JSON document on stdout and nothing else",
-        )
-        action.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
-        )
+        add_common_arguments(action, of_action=True)
         action.set_defaults(run_action=run_action)
 
 

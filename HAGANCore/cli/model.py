@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
+from . import add_common_arguments
 from .console import Console
 
 if TYPE_CHECKING:
@@ -39,16 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         add_options(action)
-        # The same two as before ACTION; suppressed defaults do not undo what was given there.
-        action.add_argument(
-            "--json",
-            action="store_true",
-            default=argparse.SUPPRESS,
-            help="print one JSON document on stdout and nothing else",
-        )
-        action.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
-        )
+        add_common_arguments(action, of_action=True)
         action.set_defaults(run_action=run_action)
 
 

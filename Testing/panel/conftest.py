@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "Testing"))
-
 from slicer_harness import application
 
 ENVIRONMENT = application.install()
@@ -40,6 +38,23 @@ def a_module_widget(a_scene: Any, a_module: LoadedModule) -> Iterator[Any]:
     """The module's widget, set up, entered and shown in an empty scene; left and unloaded afterwards."""
     yield a_module.show()
     a_module.hide()
+
+
+@pytest.fixture(scope="module")
+def a_shared_widget(a_module: Any) -> Iterator[Any]:
+    """The module's widget, for all tests of this file: starting its worker takes seconds."""
+    yield a_module.show()
+    a_module.hide()
+
+
+@pytest.fixture
+def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
+    """The module's window in an empty scene, with the demonstration model ready."""
+    import slicer
+
+    slicer.mrmlScene.Clear(0)
+    process_events_until(lambda: a_shared_widget.window.context.model is not None, 120)
+    return a_shared_widget.window
 
 
 @pytest.fixture

@@ -13,13 +13,6 @@ from HAGANCore.resources import resource_path
 from HAGANCore.volumes.io import read_volume
 
 
-@pytest.fixture(scope="module")
-def a_shared_widget(a_module: Any) -> Any:
-    """The module's widget, for all tests of this file: starting its worker takes seconds."""
-    yield a_module.show()
-    a_module.hide()
-
-
 @pytest.fixture
 def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
     """The module's window in an empty scene, with Encode in front and the demonstration model ready."""

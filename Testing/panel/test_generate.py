@@ -10,21 +10,6 @@ import pytest
 import slicer
 
 
-@pytest.fixture(scope="module")
-def a_shared_widget(a_module: Any) -> Any:
-    """The module's widget, for all tests of this file: starting its worker takes seconds."""
-    yield a_module.show()
-    a_module.hide()
-
-
-@pytest.fixture
-def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
-    """The module's window in an empty scene, with the demonstration model ready."""
-    slicer.mrmlScene.Clear(0)
-    process_events_until(lambda: a_shared_widget.window.context.model is not None, 120)
-    return a_shared_widget.window
-
-
 @pytest.fixture
 def a_panel(a_window: Any) -> Any:
     return a_window.panels["generate"]

@@ -5,25 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 import slicer
 
 CONTROLS = ("QPushButton", "QCheckBox", "QSpinBox", "QComboBox", "ctkSliderWidget", "qMRMLNodeComboBox")
-
-
-@pytest.fixture(scope="module")
-def a_shared_widget(a_module: Any) -> Any:
-    """The module's widget, for all tests of this file: starting its worker takes seconds."""
-    yield a_module.show()
-    a_module.hide()
-
-
-@pytest.fixture
-def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
-    """The module's window in an empty scene, with the demonstration model ready."""
-    slicer.mrmlScene.Clear(0)
-    process_events_until(lambda: a_shared_widget.window.context.model is not None, 120)
-    return a_shared_widget.window
 
 
 def test_header_says_what_computes_and_that_results_are_not_for_diagnosis(a_window: Any) -> None:

@@ -17,13 +17,6 @@ TINY = (
 )
 
 
-@pytest.fixture(scope="module")
-def a_shared_widget(a_module: Any) -> Any:
-    """The module's widget, for all tests of this file: starting its worker takes seconds."""
-    yield a_module.show()
-    a_module.hide()
-
-
 @pytest.fixture
 def a_panel(a_shared_widget: Any) -> Any:
     slicer.mrmlScene.Clear(0)
