@@ -15,7 +15,7 @@ from ..scene import latents, provenance
 from .explore_export import Exporter
 from .explore_nodes import show_step
 from .explore_record import Recorder
-from .explore_rows import DirectionRow, range_of
+from .explore_rows import DirectionRow, line_up, range_of
 from .explore_steps import NewestStep, Wish
 
 
@@ -62,6 +62,7 @@ class ExplorePanel(Panel):
         ]
         for row in self.rows:
             self.ui.directionsLayout.addWidget(row.widget)
+        line_up(self.rows)
         self._shown_start = False
         self._restore_amounts()
         self.recorder.rows_changed(self.rows)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ctk
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 MINUS = "\N{MINUS SIGN}"
@@ -38,6 +39,7 @@ class DirectionRow:
         """Measured at the start, with the slider at 0."""
         self._on_drag, self._on_release = on_drag, on_release
         self._silent = False
+        self._number_width = 0
         self.decimals = decimals_of(self.range)
         self.widget = qt.QWidget()
         self._build(about(direction, self.range, self.unit))
@@ -70,6 +72,20 @@ class DirectionRow:
         """Show no measurement: another latent was chosen."""
         self.start = None
         self.measured.setText(_UNKNOWN)
+
+    def hint_width(self) -> int:
+        """Return how many pixels wide the number beside the slider wants to be, with sign and unit."""
+        box = qt.QDoubleSpinBox()
+        box.setDecimals(self.decimals)
+        box.setRange(*self.range)
+        box.setPrefix("+")
+        box.setSuffix(self.slider.suffix)
+        return int(box.sizeHint.width())
+
+    def set_number_width(self, width: int) -> None:
+        """Keep the number beside the slider at least so wide, whatever it shows."""
+        self._number_width = width
+        self._show_sign(self.slider.value)
 
     def _build(self, text: str) -> None:
         layout = qt.QGridLayout(self.widget)
@@ -117,6 +133,16 @@ class DirectionRow:
 
     def _show_sign(self, value: float) -> None:
         self.slider.prefix = "+" if value > 0 else ""
+        # The slider fits its spin box to the new prefix by itself, so the width comes after it.
+        for box in slicer.util.findChildren(self.slider, className="ctkDoubleSpinBox"):
+            box.minimumWidth = self._number_width
+
+
+def line_up(rows: Sequence[DirectionRow]) -> None:
+    """Make the numbers beside the sliders equally wide, so that all sliders begin and end alike."""
+    width = max((row.hint_width() for row in rows), default=0)
+    for row in rows:
+        row.set_number_width(width)
 
 
 def range_of(direction: dict[str, Any]) -> tuple[float, float] | None:
