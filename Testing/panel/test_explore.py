@@ -125,6 +125,31 @@ def test_a_slider_has_name_unit_range_and_what_is_known_of_it(a_panel: Any) -> N
     assert "from seed 40" in a_panel.ui.startText.text
 
 
+def test_all_sliders_begin_and_end_alike(a_window: Any, process_events_until: Any) -> None:
+    a_window.models_changed("demo")
+    panel = a_window.panels["explore"]
+    process_events_until(lambda: len(panel.rows) > 1, SLOW)
+
+    def ends() -> list[tuple[int, int]]:
+        slicer.app.processEvents()
+        handles = [row.slider._qt.slider for row in panel.rows]
+        return [(handle.x(), handle.width()) for handle in handles]
+
+    assert len({row.hint_width() for row in panel.rows}) > 1  # by themselves they would differ
+    first = ends()
+    assert len(set(first)) == 1
+    panel.rows[0].set_amount(panel.rows[0].range[1])  # with a sign, and the most digits
+    assert ends() == first
+
+
+def test_a_range_without_length_is_refused_in_the_words_of_the_panel(a_panel: Any, a_window: Any) -> None:
+    a_panel.ui.recordFromSpinBox.setValue(-600)
+    a_panel.ui.recordToSpinBox.setValue(-600)
+    a_panel.ui.recordButton.click()
+    assert "begins and ends at −600 mL;" in a_window.header.ui.messageLabel.text
+    assert not a_panel.recorder.running
+
+
 def test_dragging_previews_and_releasing_makes_the_full_volume(
     a_panel: Any, sent: list[Any], process_events_until: Any
 ) -> None:
@@ -215,7 +240,7 @@ def test_a_range_is_recorded_played_tabulated_and_exported(
     recording = recorded(a_panel, 3, process_events_until)
     assert recording.count == 3
     assert a_panel.ui.playButton.enabled
-    assert [recording.text_of(number) for number in range(3)] == ["−600 mL", "+0 mL", "+600 mL"]
+    assert [recording.text_of(number) for number in range(3)] == ["−600 mL", "0 mL", "+600 mL"]
     a_panel.ui.frameSlider.setValue(2)
     assert a_panel.ui.frameText.text == "+600 mL"
     large = slicer.util.arrayFromVolume(recording.volume).copy()

@@ -16,7 +16,7 @@ from HAGANCore.errors import HaganError
 
 from ..scene import display, hierarchy, plots, provenance, segments, sequences, tables, volumes
 from .explore_nodes import base_name, folder_of, label_map
-from .explore_rows import DirectionRow
+from .explore_rows import MINUS, DirectionRow
 
 BROWSER_ROLE = "HAGAN.recorded.browser"
 TABLE_ROLE = "HAGAN.recorded.table"
@@ -101,7 +101,8 @@ class RecordedRange:
     def text_of(self, number: int) -> str:
         """Return the amount of a volume, with sign and unit."""
         amount = float(self._volumes.GetNthIndexValue(number))
-        return f"{amount:+,g} {self._volumes.GetIndexUnit()}".replace("-", "\N{MINUS SIGN}").strip()
+        number = f"{amount:{'+' if amount else ''},g}".replace("-", MINUS)
+        return f"{number} {self._volumes.GetIndexUnit()}".strip()
 
     def show_frame(self, number: int) -> None:
         """Show one volume with its segments."""

@@ -77,16 +77,16 @@ class Recorder:
 
     def record(self) -> None:
         """Begin with the first volume of the range."""
-        self._row = self._rows[self._ui.recordDirectionComboBox.currentIndex]
+        row = self._rows[self._ui.recordDirectionComboBox.currentIndex]
         ends = (self._ui.recordFromSpinBox.value, self._ui.recordToSpinBox.value)
         if ends[0] == ends[1]:
-            self._row = None
             self._context.show_error(
                 _("The range begins and ends at {amount}; choose two different amounts.").format(
-                    amount=ends[0]
+                    amount=amount_text(ends[0], row.unit, row.decimals, sign=True)
                 )
             )
             return
+        self._row = row
         count = self._ui.recordCountSpinBox.value
         self._amounts = [float(amount) for amount in np.linspace(*ends, count)]
         self._frames = []
