@@ -7,6 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+LOSSES = {"G": "generator G", "D": "discriminator D", "E^H": "encoder E^H", "E^G": "encoder E^G"}
+"""Networks as the log names them, and in words; in this order, so that each keeps its colour in the plot."""
+
 
 class RunFolder:
     """Log, configuration and pictures of one run; each look at it reads only what is new."""
@@ -57,10 +60,14 @@ class RunFolder:
         return path if path.is_file() else None
 
     def losses(self) -> tuple[list[float], dict[str, list[float]]]:
-        """Return the iterations of the log and, by name, the losses there; NaN where one was not logged."""
-        names = sorted({name for line in self.lines for name in line if name.startswith("loss_")})
+        """Return the iterations of the log and the losses there by network; NaN where one was not logged."""
+        logged = {name[5:] for line in self.lines for name in line if name.startswith("loss_")}
+        names = [*(name for name in LOSSES if name in logged), *sorted(logged - LOSSES.keys())]
         iterations = [float(line["iteration"]) for line in self.lines]
-        columns = {name[5:]: [_number(line.get(name)) for line in self.lines] for name in names}
+        columns = {
+            LOSSES.get(name, name): [_number(line.get(f"loss_{name}")) for line in self.lines]
+            for name in names
+        }
         return iterations, columns
 
     def newest_picture(self) -> tuple[int, Path] | None:
