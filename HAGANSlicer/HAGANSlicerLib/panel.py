@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from .parameters import HAGANSlicerParameterNode
     from .window import ModuleWindow
 
-__all__ = ["ICON_FOLDER", "UI_FOLDER", "Context", "Job", "Panel"]
+__all__ = ["ICON_FOLDER", "UI_FOLDER", "Context", "Job", "Panel", "tool_tip"]
 
 _RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
 UI_FOLDER = _RESOURCES / "UI"
@@ -106,3 +108,9 @@ class Panel:
         """Let go of everything: the module is reloaded or Slicer ends."""
         for job in self.jobs:
             job.abandon()
+
+
+def tool_tip(lines: Iterable[str], about: str) -> str:
+    """Return a tooltip that shows ``lines`` above ``about``, the widget's own, which Qt wraps as it is."""
+    text = "<br>".join(html.escape(line) for line in lines if line)
+    return f"<p>{text}</p>{about}" if text else about

@@ -101,7 +101,8 @@ def test_a_training_starts_is_watched_stopped_and_resumed(
     assert not ui.previewPicture.pixmap.isNull()
     ui.showLossButton.click()
     (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
-    assert chart.GetNumberOfPlotSeriesNodes() == 4
+    legend = [chart.GetNthPlotSeriesNode(i).GetName() for i in range(chart.GetNumberOfPlotSeriesNodes())]
+    assert legend == ["generator G", "discriminator D", "encoder E^H", "encoder E^G"]
     table = chart.GetNodeReference("HAGAN.table")
     rows = table.GetNumberOfRows()
     process_events_until(lambda: (a_panel.look(), table.GetNumberOfRows() > rows)[1], SLOW)  # it is live
@@ -122,6 +123,24 @@ def test_a_training_starts_is_watched_stopped_and_resumed(
     assert a_panel.watch.run.losses()[0][-1] == stopped_at + 3
     assert ui.useModelButton.enabled
     assert "Finished" in ui.trainStateText.text
+
+
+def test_long_settings_show_their_beginning_and_all_in_the_tooltip(a_panel: Any) -> None:
+    edit = a_panel.ui.settingsEdit
+    about = edit.toolTip
+    edit.setText(TINY)
+    assert edit.cursorPosition == 0
+    assert TINY.replace(" ", "<br>") in edit.toolTip
+    a_panel.ui.runFolderEdit._qt.setFocus()
+    edit._qt.setFocus()
+    edit._qt.end(False)
+    edit._qt.insert(" batch=<3>")  # as typed
+    assert edit.cursorPosition == len(edit.text)
+    assert "<br>batch=&lt;3&gt;</p>" in edit.toolTip
+    a_panel.ui.runFolderEdit._qt.setFocus()
+    assert edit.cursorPosition == 0
+    edit.setText("")
+    assert edit.toolTip == about
 
 
 def test_wrong_settings_are_said_before_anything_starts(

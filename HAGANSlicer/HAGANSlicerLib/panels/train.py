@@ -8,7 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ..panel import Context, Job, Panel
+from ..panel import Context, Job, Panel, tool_tip
 from .train_cohort import CohortMaker
 from .train_run import RunFolder, parsed_settings
 from .train_watch import RunWatch
@@ -43,6 +43,9 @@ class TrainPanel(Panel):
             edit.connect(
                 "currentPathChanged(QString)", lambda path, name=name: self._folder_typed(name, path)
             )
+        self._settings_help = str(self.ui.settingsEdit.toolTip)
+        self.ui.settingsEdit.connect("textChanged(QString)", self._settings_changed)
+        self.ui.settingsEdit.connect("editingFinished()", lambda: self.ui.settingsEdit.home(False))
         self.ui.startButton.connect("clicked()", lambda: self._start(resume=False))
         self.ui.resumeButton.connect("clicked()", lambda: self._start(resume=True))
         self.ui.stopButton.connect("clicked()", self._stop)
@@ -122,6 +125,12 @@ class TrainPanel(Panel):
             if name == "runFolder":
                 self._run_changed(path)
         self._show_state()
+
+    def _settings_changed(self, text: str) -> None:
+        """Let all settings be read in the tooltip, and the first ones in the field, which is too short."""
+        self.ui.settingsEdit.toolTip = tool_tip(text.split(), self._settings_help)
+        if not self.ui.settingsEdit.hasFocus():  # who types keeps the cursor
+            self.ui.settingsEdit.home(False)
 
     def _run_folder(self) -> Path | None:
         text = "" if self.context.parameters is None else self.context.parameters.train.runFolder.strip()
