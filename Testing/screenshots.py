@@ -201,7 +201,6 @@ def take_train(studio: Studio) -> None:
     ui.iterationsSpinBox.setValue(TRAINING["iterations"])
     ui.batchSpinBox.setValue(TRAINING["batch"])
     ui.settingsEdit.setText(TRAINING["settings"])
-    ui.settingsEdit._qt.home(False)
     ui.startButton.click()
     try:
         studio.wait(lambda: (panel.state.get("iteration") or 0) >= TRAINING["until"], 600)
@@ -218,8 +217,6 @@ def take_models(studio: Studio) -> None:
     studio.wait(lambda: panel.models)
     panel.ui.modelsTable.setCurrentCell([model["name"] for model in panel.models].index(studio.model), 0)
     studio.wait(lambda: "Reading" not in panel.ui.cardBrowser.plainText)
-    browser, path = panel.ui.cardBrowser._qt, resolve_model(studio.model)
-    browser.setHtml(browser.toHtml().replace(str(path), path.name))  # whose folder it is, is not of interest
     studio.save("panel_models", studio.panel_picture(760))
 
 

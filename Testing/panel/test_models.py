@@ -70,6 +70,44 @@ def test_the_list_says_what_is_here_and_what_is_not(a_panel: Any, process_events
     assert "broken.safetensors" in card(a_panel, process_events_until)
 
 
+def test_the_list_is_as_high_as_its_rows_and_the_card_has_the_rest(a_panel: Any) -> None:
+    table, card_browser = a_panel.ui.modelsTable, a_panel.ui.cardBrowser
+
+    def heights(count: int) -> tuple[int, int]:
+        rows = [{**a_panel.models[0], "name": f"model {number}"} for number in range(count)]
+        a_panel._listed({"models": rows}, "")
+        slicer.app.processEvents()
+        return table.height, card_browser.height
+
+    models = a_panel.models
+    few, many, too_many = heights(2), heights(4), heights(40)
+    assert few[0] < many[0] < too_many[0]
+    assert many[1] == few[1] - (many[0] - few[0])
+    assert too_many == heights(80)  # then the list is scrolled
+    assert not table._qt.verticalScrollBar().isVisible() or table.rowCount == 80
+    a_panel._listed({"models": models}, "demo")
+    slicer.app.processEvents()
+    assert not table._qt.verticalScrollBar().isVisible()
+
+
+def test_the_card_names_the_file_and_gives_its_path_away(a_panel: Any, process_events_until: Any) -> None:
+    import qt
+
+    from HAGANCore.models.registry import resolve_model
+
+    path = str(resolve_model("demo"))
+    choose(a_panel, "demo")
+    text = card(a_panel, process_events_until)
+    assert "demo.safetensors (" in text
+    assert path not in text
+    assert a_panel.ui.cardBrowser.toolTip.startswith(f"<p>{path}</p>")
+    browser = a_panel.ui.cardBrowser._qt
+    browser.anchorClicked.emit(qt.QUrl("copy:")._qt)
+    assert qt.QApplication.clipboard().text() == path
+    choose(a_panel, "hagan-copdgene")  # is not on this machine
+    assert path not in a_panel.ui.cardBrowser.toolTip
+
+
 def test_a_model_file_is_imported_listed_and_used(
     a_panel: Any, a_model_folder: Path, tmp_path: Path, monkeypatch: Any, process_events_until: Any
 ) -> None:

@@ -14,10 +14,12 @@ from slicer.i18n import tr as _
 from HAGANCore.models.registry import model_folder, registry_entry
 from HAGANCore.volumes.profiles import PROFILES
 
-from ..panel import Context, Job, Panel
+from ..panel import Context, Job, Panel, tool_tip
 
 PRESENT, DOWNLOADABLE, DAMAGED = "present", "downloadable", "damaged"
 """States of a model; any other can only be had from its authors."""
+_ROWS_IN_VIEW = 8
+"""Of the list at most; the height that is left belongs to the card."""
 
 
 class ModelsPanel(Panel):
@@ -32,6 +34,7 @@ class ModelsPanel(Panel):
         """The worker's list, in the order of the rows."""
         self._asked = False
         self._card_of = ""
+        self._card_help = str(self.ui.cardBrowser.toolTip)
         self.job = Job(context, self.ui.modelsJobs, lambda running: self._show_state())
         # Neither a download nor an import is part of the scene: they go on when it closes.
         table = self.ui.modelsTable
@@ -42,6 +45,7 @@ class ModelsPanel(Panel):
         table.verticalHeader().setVisible(False)
         table.connect("itemSelectionChanged()", self._selected)
         table.connect("cellDoubleClicked(int,int)", lambda row, column: self._use())
+        self.ui.cardBrowser.connect("anchorClicked(QUrl)", lambda link: self._copy_path())
         for name in PROFILES:
             self.ui.importProfileComboBox.addItem(name)
         self.ui.useButton.connect("clicked()", self._use)
@@ -142,8 +146,16 @@ class ModelsPanel(Panel):
         names = [model["name"] for model in self.models]
         table.setCurrentCell(names.index(chosen) if chosen in names else 0, 0)
         table.blockSignals(False)
+        self._fit_height()
         self._show_use()
         self._selected()
+
+    def _fit_height(self) -> None:
+        """Make the list as high as its rows."""
+        table = self.ui.modelsTable
+        rows = range(min(len(self.models), _ROWS_IN_VIEW))
+        inside = table.horizontalHeader().sizeHint.height() + sum(table.rowHeight(row) for row in rows)
+        table.setFixedHeight(inside + 2 * table.frameWidth)
 
     def _chosen(self) -> dict[str, Any]:
         """Return the selected model; empty where none is."""
@@ -157,6 +169,7 @@ class ModelsPanel(Panel):
         self._show_state()
         model = self._chosen()
         self._card_of = model.get("name", "")
+        self.ui.cardBrowser.toolTip = tool_tip([model.get("path") or ""], self._card_help)
         if not model:
             self.ui.cardBrowser.setPlainText("")
         elif model["state"] == DAMAGED:
@@ -166,13 +179,18 @@ class ModelsPanel(Panel):
             self.context.worker.request(
                 "model_card",
                 model=model["name"],
-                on_result=lambda result: self._show_card(model["name"], card_html(result)),
+                on_result=lambda result: self._show_card(model["name"], card_html(result, model["path"])),
                 on_error=lambda kind, message: self._show_card(model["name"], html.escape(message)),
             )
 
     def _show_card(self, name: str, page: str) -> None:
         if name == self._card_of:  # another one may have been selected since
             self.ui.cardBrowser.setHtml(page)
+
+    def _copy_path(self) -> None:
+        path = self._chosen().get("path") or ""
+        qt.QApplication.clipboard().setText(path)
+        self.context.status(_("The path is in the clipboard: {path}").format(path=path))
 
     def _show_use(self) -> None:
         for row, model in enumerate(self.models):
@@ -222,15 +240,20 @@ def shown_name(model: dict[str, Any]) -> str:
     return str(model["title"] if model["how_to_obtain"] else model["name"])
 
 
-def card_html(card: dict[str, Any]) -> str:
-    """Return a model's card as a page: its title, its summary, a table of what is known."""
-    rows = "".join(
-        f"<tr><td><b>{html.escape(key)}</b>&nbsp;</td><td>{html.escape(str(value))}</td></tr>"
-        for key, value in card["rows"].items()
-        if value
+def card_html(card: dict[str, Any], path: str | None = None) -> str:
+    """Return a model's card as a page: its title, its summary, a table of what is known.
+
+    Of the model file at ``path`` the name is shown, with a link to copy the whole path.
+    """
+    rows = {key: html.escape(str(value)) for key, value in card["rows"].items() if value}
+    if path and rows.get("File", "").startswith(html.escape(path)):
+        after = rows["File"].removeprefix(html.escape(path))
+        rows["File"] = f"{html.escape(Path(path).name)}{after} <a href='copy:'>{_('Copy path')}</a>"
+    table = "".join(
+        f"<tr><td><b>{html.escape(key)}</b>&nbsp;</td><td>{text}</td></tr>" for key, text in rows.items()
     )
     title, summary = html.escape(card["title"]), html.escape(card["summary"])
-    return f"<h3>{title}</h3><p>{summary}</p><table cellspacing='3'>{rows}</table>"
+    return f"<h3>{title}</h3><p>{summary}</p><table cellspacing='3'>{table}</table>"
 
 
 def state_text(model: dict[str, Any]) -> str:
