@@ -12,10 +12,12 @@ from ..networks import Architecture, Normalisation
 
 SlabDraw = Literal["feature-grid", "voxel-grid"]
 LowResolution = Literal["area", "nearest"]
+Prior = Literal["normal", "encoded"]
 Precision = Literal["auto", "float32", "bfloat16"]
 _CHOICES: dict[str, tuple[str, ...]] = {
     "slab_draw": get_args(SlabDraw),
     "low_resolution": get_args(LowResolution),
+    "prior": get_args(Prior),
     "precision": get_args(Precision),
     "normalisation": get_args(Normalisation),
 }
@@ -88,9 +90,13 @@ class TrainingConfig:
     content_weight: float = 0.0
     """Weight, in E^G, of how well a linear map of the latent tells the histogram of the volume
     (``contents.ContentHead``), so that the latent also says what is only brighter or darker."""
+    prior: Prior = "normal"
+    """What latents of generated volumes are drawn from: N(0, I), or a normal distribution that follows the
+    encoded latents (``prior.LatentPrior``), so that generated volumes vary as scans do and a direction means
+    the same for both; with ``reconstruction_weight``, which teaches G these latents."""
     latent_weight: float = 0.01
-    """Weight, in E^G, of how far the mean square of an encoded latent is from 1, that of the latents G is
-    trained with. Without it encoded latents drift to ten times the norm, where G was never trained."""
+    """Weight, in E^G, of how far the mean square of an encoded latent (about the prior's mean) is from 1.
+    Without it encoded latents drift to ten times the norm of those G is trained with."""
     ema_half_life: float = 10_000.0
     """Half-life, in volumes, of the moving average of G that is kept as the model; 0 keeps G itself."""
     ema_ramp: float = 0.05

@@ -49,12 +49,14 @@ def export_model(
     Raises:
         ModelFileError: a weight is not finite, or the card does not fit.
     """
+    networks = trainer.networks
+    generator, ground_encoder = networks.prior.folded(networks.average, networks.ground_encoder)
     return write_model(
         path,
         describe_model(trainer, card),
-        generator=trainer.networks.average,
-        encoder=trainer.networks.encoder,
-        ground_encoder=trainer.networks.ground_encoder,
+        generator=generator,
+        encoder=networks.encoder,
+        ground_encoder=ground_encoder,
         dtype=dtype,
     )
 

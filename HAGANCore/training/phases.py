@@ -135,7 +135,8 @@ def ground_encoder_loss(step: Step) -> tuple[Tensor, Scalars]:
     generator = _target(step)
     features = generator.features(z, step.real_classes())
     error, scalars = _reconstruction_error(step, *generator.slab_and_low(features, step.feature_start))
-    mean_square = z.float().square().mean(dim=1)
+    step.networks.prior.follow(z)
+    mean_square = (z.float() - step.networks.prior.mean).square().mean(dim=1)
     distance = (mean_square - 1).abs().mean()
     scalars["latent_rms"] = mean_square.detach().mean().sqrt()
     loss = error + step.config.latent_weight * distance

@@ -28,7 +28,7 @@ def write_previews(
     device = next(networks.average.parameters()).device
     architecture = networks.average.architecture
     random = torch.Generator().manual_seed(seed)
-    latents = torch.randn(COUNT, architecture.latent, generator=random).to(device)
+    latents = networks.prior.draw(COUNT, random)
     classes = None
     if architecture.classes:
         classes = one_hot(torch.arange(COUNT) % architecture.classes, architecture.classes).to(device)

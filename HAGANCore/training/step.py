@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..networks import SLABS, Discriminator, Encoder, Generator, GroundEncoder, one_hot
 from .config import TrainingConfig
 from .contents import ContentHead
+from .prior import LatentPrior
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Networks:
     encoder: Encoder
     ground_encoder: GroundEncoder
     content_head: ContentHead
+    prior: LatentPrior
 
 
 def random_stream(seed: int, iteration: int, part: int) -> torch.Generator:
@@ -112,7 +114,7 @@ class Step:
 
     def _generate(self) -> tuple[Tensor, Tensor, Tensor]:
         count, device = len(self.real), self.real.device
-        z = torch.randn(count, self.architecture.latent, generator=self.random).to(device)
+        z = self.networks.prior.draw(count, self.random)
         labels = torch.full((count,), -1)
         classes = None
         if self.architecture.classes:

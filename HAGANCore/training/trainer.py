@@ -31,6 +31,7 @@ from .device import autocast_dtype, peak_memory_mb, prepare_device
 from .log import RunLog
 from .phases import Phase, make_phases
 from .previews import write_previews
+from .prior import LatentPrior
 from .step import Networks, Step, random_stream
 
 EXPLODED = 1e4
@@ -292,6 +293,7 @@ class Trainer:
             encoder=Encoder(architecture),
             ground_encoder=GroundEncoder(architecture),
             content_head=ContentHead(architecture.latent),
+            prior=LatentPrior(architecture.latent, self.config.prior == "encoded"),
         )
         # Convolutions of a GPU want channels last; on the CPU it was not faster at the widths trained there.
         layout = torch.channels_last_3d if self.device.type == "cuda" else torch.preserve_format

@@ -4,8 +4,9 @@
 
 Steps each of 200 generated volumes, whose seeds no direction was fitted on, and each of 50 encoded held-out
 phantoms along the directions of lung and bone volume: to both ends of the range and half-way, in the open
-loop (calibration alone), the first 40 of each also in the closed one (measured and corrected). Prints a
-table as Markdown, or all figures with ``--json``; the exit code is 1 where a target is missed.
+loop (calibration alone), the first 40 of each also in the closed one (measured and corrected), which may
+answer that a change is out of range for this start: then it is counted as such and in no other figure. Prints
+a table as Markdown, or all figures with ``--json``; the exit code is 1 where a target is missed.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ TITLES = {
     "monotone": "monotone",
     "error": "mean error",
     "scatter": "scatter of unwanted (sd)",
+    "out of range": "out of range",
 }
 
 Kind = Literal["seeds", "phantoms"]
@@ -93,11 +95,13 @@ def walked(task: Task) -> dict[str, Any]:
         direction = directions[target]
         for loop in loops:
             for change in amounts(direction):
+                there: Latent | None
                 if loop == "open":
                     there = moved(latent, model, [(direction, change)])
                 else:
-                    there = reach(model, latent, direction, change).latent
-                steps.append((target, loop, change, measured(model, there)))
+                    reached = reach(model, latent, direction, change)
+                    there = None if reached.note else reached.latent
+                steps.append((target, loop, change, there and measured(model, there)))
     return {"start": measured(model, latent), "steps": steps}
 
 
@@ -109,15 +113,17 @@ def figures(
     ``unwanted`` is the other target's change per unit of the wanted one, both in their standard deviations
     over the model's own volumes (``spread``): what the direction does to the other on average. ``scatter`` is
     the standard deviation of what is left, per wanted standard deviation: what it does to one volume more or
-    less than to others.
+    less than to others. ``out of range`` is the share of changes that the closed loop answered so.
     """
     other = next(name for name in WANTED if name != target)
-    asked, got, aside, monotone = [], [], [], []
+    asked, got, aside, monotone, refused = [], [], [], [], 0
     for walk in walks:
         start = walk["start"]
         steps = [step for step in walk["steps"] if step[:2] == (target, loop)]
         if not steps:
             continue
+        refused += sum(values is None for *_, values in steps)
+        steps = [step for step in steps if step[3] is not None]
         changes = [(change, values[target] - start[target]) for _, _, change, values in steps]
         order = [value for _, value in sorted([*changes, (0.0, 0.0)])]
         monotone.append(bool(np.all(np.diff(order) > 0)))
@@ -134,6 +140,7 @@ def figures(
         "monotone": float(np.mean(monotone)),
         "error": float(np.mean(np.abs(y - x))),
         "scatter": float(np.sqrt(np.mean((unwanted - effect * wanted) ** 2) / np.mean(wanted**2))),
+        "out of range": refused / (refused + len(x)),
         "starts": len(monotone),
     }
 

@@ -169,7 +169,7 @@ def test_augmentation_changes_slab_and_low_resolution_alike_and_passes_gradients
         },
         {"precision": "bfloat16"},
         {"reconstruction_weight": 10.0, "judge_reconstructions": True},
-        {"reconstruction_weight": 10.0, "tissue_weight": 1.0, "content_weight": 1.0},
+        {"reconstruction_weight": 10.0, "tissue_weight": 1.0, "content_weight": 1.0, "prior": "encoded"},
         {"reconstruction_weight": 10.0, "judge_reconstructions": True, "conditional": True, "accumulate": 2},
     ],
     ids=str,
@@ -178,7 +178,7 @@ def test_every_kind_of_run_trains_all_networks(a_cohort: Cohort, tmp_path: Path,
     trainer = Trainer(a_cohort, tmp_path / "run", SMALL.changed(changes))
     before = {name: [p.clone() for p in network.parameters()] for name, network in trainer._named_networks()}
     assert trainer.run()
-    unused = () if trainer.config.content_weight else ("content_head",)
+    unused = ("prior",) if trainer.config.content_weight else ("content_head", "prior")
     for name, network in trainer._named_networks():
         assert (name in unused) != any(
             not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from HAGANCore.training import Trainer, TrainingConfig
-from HAGANCore.training.contents import ContentHead, tissue_error
+from HAGANCore.training.contents import ContentHead, tissue_distance, tissue_error
 from HAGANCore.training.log import read_log
 from HAGANCore.volumes.cohort import Cohort, CohortWriter
 from HAGANCore.volumes.profiles import PROFILES
@@ -60,3 +60,26 @@ def test_the_tissue_error_is_relative_to_how_much_there_is():
     doubled[:, :, :, 0, 1] = 1.0
     assert float(tissue_error(without, real)) == pytest.approx(float(tissue_error(doubled, real)), rel=0.01)
     assert float(tissue_error(without, real)) > 50 * float((without - real).abs().mean()) / 2
+
+
+@pytest.mark.parametrize(("spread", "shift"), [(0.1, 0.0), (0.6, 0.0), (0.3, 0.3)])
+def test_the_tissue_distance_is_least_where_both_sets_are_distributed_alike(spread: float, shift: float):
+    random = torch.Generator().manual_seed(1)
+
+    def slabs(spread: float, shift: float = 0.0) -> torch.Tensor:
+        # Of each of 8 slabs, its brightness; around it noise, so that blocks hold several intensities.
+        brightness = torch.randn(8, 1, 1, 1, 1, generator=random) * spread + shift
+        return (brightness + 0.1 * torch.randn(8, 1, 4, 32, 32, generator=random)).clamp(-1, 1)
+
+    def mean_distance(spread: float, shift: float) -> float:
+        pairs = [(slabs(spread, shift), slabs(0.3)) for _ in range(200)]
+        return float(np.mean([float(tissue_distance(made, real)) for made, real in pairs]))
+
+    alike = mean_distance(0.3, 0.0)
+    assert abs(alike) < 0.03
+    assert mean_distance(spread, shift) > abs(alike) + 0.05
+
+
+def test_one_slab_alone_has_no_tissue_distance():
+    slab = torch.rand(1, 1, 4, 32, 32)
+    assert tissue_distance(slab, -slab).item() == 0.0
