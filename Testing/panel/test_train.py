@@ -125,6 +125,21 @@ def test_a_training_starts_is_watched_stopped_and_resumed(
     assert "Finished" in ui.trainStateText.text
 
 
+def test_a_run_that_was_ended_before_its_first_checkpoint_can_be_started_again(
+    a_panel: Any, a_cohort: Path, a_run: Path, process_events_until: Any
+) -> None:
+    (a_run / "process").mkdir(parents=True)
+    (a_run / "process" / "stop").write_text("now")
+    (a_run / "config.json").write_text('{"iterations": 50}')
+    a_panel.ui.cohortFolderEdit.currentPath, a_panel.ui.runFolderEdit.currentPath = str(a_cohort), str(a_run)
+    process_events_until(lambda: state(a_panel) == "stopped", SLOW)
+    assert a_panel.ui.startButton.enabled
+    assert not a_panel.ui.resumeButton.enabled
+    assert a_panel.ui.trainStateText.text == (
+        "Stopped at iteration 0 of 50, before the first checkpoint; start it again."
+    )
+
+
 def test_long_settings_show_their_beginning_and_all_in_the_tooltip(a_panel: Any) -> None:
     edit = a_panel.ui.settingsEdit
     about = edit.toolTip

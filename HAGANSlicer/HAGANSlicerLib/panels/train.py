@@ -237,6 +237,8 @@ def state_text(state: dict[str, Any], stopping: bool, has_checkpoint: bool) -> s
         return _(
             "Stopping after the running iteration and its checkpoint. 'Stop now' loses what is not saved."
         )
+    if state["state"] == "stopped" and not has_checkpoint:
+        return _("Stopped at {where}, before the first checkpoint; start it again.").format(where=where)
     if state["state"] == "none" and has_checkpoint:
         return _("There are checkpoints of an earlier run here; it can be resumed.")
     return texts[state["state"]]
