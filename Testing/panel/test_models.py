@@ -130,6 +130,62 @@ def test_a_model_file_is_imported_listed_and_used(
     process_events_until(lambda: a_panel.ui.modelsTable.item(0, 0).font().bold(), SLOW)
 
 
+def write_published(folder: Path) -> list[str]:
+    """Write the four networks of the published form at 128³, very narrow; returns their files."""
+    from torch import ones, save
+
+    def layers(shapes: dict[str, tuple[int, ...]], bare: tuple[str, ...] = ()) -> dict[str, Any]:
+        state = {}
+        for name, shape in shapes.items():
+            state[f"{name}.weight"], state[f"{name}.bias"] = ones(shape), ones(shape[0])
+            norm = name.replace("tp_conv", "bn").replace("conv", "bn")
+            if norm != name and name not in bare:
+                state[f"{norm}.weight"], state[f"{norm}.bias"] = ones(shape[0]), ones(shape[0])
+        return state
+
+    cube, wide = (3, 3, 3), (4, 4, 4)
+    widths = [64, 64, 64, 32, 16, 8, 4, 1]
+    g = {"fc1": (4096, 5)} | {f"tp_conv{i}": (widths[i], widths[i - 1], *cube) for i in range(1, 8)}
+    g |= {f"sub_G.tp_conv{i}": (n, m, *cube) for i, (n, m) in enumerate([(4, 8), (2, 4), (1, 2)], start=1)}
+    e = {"conv1": (4, 1, *wide), "conv2": (4, 4, *cube), "conv3": (8, 4, *wide)}
+    sub_e = {
+        f"conv{i}": (n, m, *wide) for i, (n, m) in {2: (4, 8), 3: (8, 4), 4: (16, 8), 5: (5, 16)}.items()
+    }
+    networks = {
+        "G": layers(g, bare=("tp_conv7", "sub_G.tp_conv3")),
+        "E": layers(e),
+        "Sub_E": layers(sub_e, bare=("conv5",)),
+    }
+    folder.mkdir()
+    for name, state in networks.items():
+        named = {f"module.{key}": value for key, value in state.items()}
+        save({"model": named, "optimizer": {}}, folder / f"{name}_iter80000.pth")
+    return [str(path) for path in sorted(folder.iterdir())]
+
+
+def test_published_checkpoints_are_converted_listed_and_used(
+    a_panel: Any, a_model_folder: Path, tmp_path: Path, monkeypatch: Any, process_events_until: Any
+) -> None:
+    from HAGANCore.models.modelfile import read_model
+
+    paths = write_published(tmp_path / "COPD 128")
+    monkeypatch.setattr(a_panel, "choose_files", lambda: paths)
+    a_panel.ui.importProfileComboBox.currentText = "thorax-ct-fov"
+    a_panel.ui.importButton.click()
+    process_events_until(lambda: not a_panel.job.running, SLOW)
+    process_events_until(lambda: "COPD-128" in [model["name"] for model in a_panel.models], SLOW)
+    model = read_model(a_model_folder / "COPD-128.safetensors").description
+    assert (model.architecture.size, model.architecture.latent) == (128, 5)
+    assert model.profile.name == "thorax-ct-fov"
+    assert a_panel._chosen()["size"] == 128
+    process_events_until(lambda: a_panel.context.model is not None, SLOW)
+    assert a_panel.context.model["name"] == "COPD-128"
+    assert a_panel.context.model["has_encoder"]
+    assert "COPD-128.safetensors (" in card(a_panel, process_events_until)
+
+    a_panel.context.models_changed("demo")
+
+
 def test_what_is_no_model_is_refused_and_nothing_is_left(
     a_panel: Any, a_model_folder: Path, tmp_path: Path, monkeypatch: Any, process_events_until: Any
 ) -> None:
