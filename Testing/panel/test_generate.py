@@ -134,6 +134,32 @@ def test_an_error_is_said_in_one_line_and_the_next_click_works(
     process_events_until(lambda: a_window.context.model is not None, 30)
 
 
+def test_a_preview_of_a_large_model_is_small_says_so_and_lies_where_the_volume_would(
+    a_panel: Any, a_window: Any, process_events_until: Any, a_model_file: Any
+) -> None:
+    assert not a_panel.ui.previewCheckBox.enabled  # the demonstration model is quick enough
+    a_window.models_changed(select=str(a_model_file(size=256)))
+    process_events_until(lambda: a_window.context.model is not None, 30)
+    assert a_panel.ui.previewCheckBox.enabled
+    a_panel.ui.previewCheckBox.setChecked(True)
+    assert not a_panel.ui.segmentCheckBox.enabled
+    a_panel.ui.seedSpinBox.setValue(7)
+    a_panel.ui.generateButton.click()
+    process_events_until(lambda: not a_panel.job.running, 60)
+    (volume,) = nodes_of("vtkMRMLScalarVolumeNode")
+    assert volume.GetName() == "tiny seed 7 preview (synthetic)"
+    assert volume.GetAttribute("HAGAN.preview") == "true"
+    assert volume.GetAttribute("HAGAN.synthetic") == "1"
+    assert volume.GetImageData().GetDimensions() == (64, 64, 64)
+    assert volume.GetSpacing() == pytest.approx((6, 5, 5))  # 384 × 320 × 320 mm in 64³ voxels
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    assert bounds == pytest.approx([-192, 192, -160, 160, -160, 160])
+    a_panel.ui.previewCheckBox.setChecked(False)
+    a_window.models_changed(select="demo")
+    process_events_until(lambda: a_window.context.model is not None, 30)
+
+
 def test_classes_are_offered_for_a_conditional_model_only(
     a_panel: Any, a_window: Any, process_events_until: Any, a_model_file: Any
 ) -> None:

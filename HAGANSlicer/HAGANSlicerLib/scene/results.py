@@ -47,11 +47,12 @@ def add_generated(
         table: of an earlier part, to add a row to; None adds a table where there are measurements.
     """
     wire = part["volume"]
-    name = f"{wire['provenance'].get('model', 'model')} seed {part['seed']}"
+    facts = wire["provenance"]
+    name = f"{facts.get('model', 'model')} seed {part['seed']}{' preview' if facts.get('preview') else ''}"
     volume = _add_volume(scene, wire, name)
     latent = latents.add_latent(scene, part["latent"], f"{name} latent", volume)
     labels = part.get("labels")
-    segmentation = _add_labels(scene, volume, labels, f"{name} segments", wire["provenance"])
+    segmentation = _add_labels(scene, volume, labels, f"{name} segments", facts)
     if labels:
         table = _add_measurements(scene, table, "Generated volumes", volume.GetName(), labels)
     nodes = Nodes(volume=volume, latent=latent, segmentation=segmentation, table=table)
