@@ -33,9 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands and their options."""
     parser.epilog = _EXAMPLES
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, (text, add_options, run_action) in _actions().items():
+    for name, (text, example, add_options, run_action) in _actions().items():
         action = actions.add_parser(
-            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=text,
+            description=text,
+            epilog=f"example:\n  hagan directions {name} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         action.add_argument(
             "--model", required=True, metavar="M", help="a name ('hagan model list'), or a model file"
@@ -45,19 +49,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.set_defaults(run_action=run_action)
 
 
-def _actions() -> dict[str, tuple[str, _AddOptions, _RunAction]]:
-    """Action: line of help, what adds its options, what runs it."""
+def _actions() -> dict[str, tuple[str, str, _AddOptions, _RunAction]]:
+    """Action: line of help, example, what adds its options, what runs it."""
     return {
         "fit": (
             "fit directions, calibrate them and write them into the model file",
+            "--model demo --hold lungs_ml,bones_ml --write steered.safetensors",
             fit.add_options,
             fit.run,
         ),
-        "list": ("show the directions in a model file", lambda parser: None, _list),
-        "add": ("put directions from other files into a model file", _add_options, _add),
-        "remove": ("take a direction out of a model file", _remove_options, _remove),
-        "rename": ("give a direction in a model file another name", _rename_options, _rename),
-        "matrix": ("measure on fresh volumes what each direction moves", _matrix_options, _matrix),
+        "list": ("show the directions in a model file", "--model demo", lambda parser: None, _list),
+        "add": (
+            "put directions from other files into a model file",
+            'directions-demo/"lung volume.direction.json" --model steered.safetensors',
+            _add_options,
+            _add,
+        ),
+        "remove": (
+            "take a direction out of a model file",
+            '--model steered.safetensors "lung volume"',
+            _remove_options,
+            _remove,
+        ),
+        "rename": (
+            "give a direction in a model file another name",
+            '--model steered.safetensors "lung volume" "lungs"',
+            _rename_options,
+            _rename,
+        ),
+        "matrix": (
+            "measure on fresh volumes what each direction moves",
+            "--model steered.safetensors --seed 1..50",
+            _matrix_options,
+            _matrix,
+        ),
     }
 
 
