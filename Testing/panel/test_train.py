@@ -94,6 +94,7 @@ def test_a_training_starts_is_watched_stopped_and_resumed(
     ui.startButton.click()
     process_events_until(lambda: not a_panel.start_job.running, SLOW)
     assert "The training runs" in message(a_panel)
+    assert ui.runFolderEdit._qt.combo_box.findText(str(a_run)) >= 0  # in the history
     process_events_until(lambda: state(a_panel) == "running" and len(a_panel.watch.run.lines) > 2, SLOW)
     assert ui.stopButton.enabled
     assert not ui.startButton.enabled

@@ -120,6 +120,7 @@ class Exporter:
                 _("The table cannot be written to '{folder}': {error}").format(folder=folder, error=error)
             )
             return
+        self._ui.exportFolderEdit.addCurrentPathToHistory()
         self._context.status(
             _("{count} files and the table {table} are in {folder}.").format(
                 count=len(files), table=path.name, folder=folder

@@ -178,6 +178,8 @@ class TrainPanel(Panel):
 
     def _started(self) -> None:
         self.context.status(_("The training runs. It goes on when this module or Slicer is closed."))
+        for name in ("cohortFolder", "runFolder"):  # to be found again from the next Slicer
+            self._folders[name].addCurrentPathToHistory()
         self.state = {"state": "running"}
         self._timer.start()
         self._show_state()

@@ -107,6 +107,9 @@ class CohortMaker:
             more = f"; … ({len(skipped) - _LISTED})" if len(skipped) > _LISTED else ""
             text += " " + _("Skipped: {named}").format(named=named + more)
         self._context.status(text)
+        for edit in (self._ui.cohortFolderEdit, self._ui.scanFolderEdit):
+            if edit.currentPath:
+                edit.addCurrentPathToHistory()
         self._on_change()
 
 
