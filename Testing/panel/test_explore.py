@@ -150,6 +150,15 @@ def test_a_range_without_length_is_refused_in_the_words_of_the_panel(a_panel: An
     assert not a_panel.recorder.running
 
 
+def test_what_the_worker_does_not_measure_is_said(a_panel: Any, process_events_until: Any) -> None:
+    (row,) = a_panel.rows
+    row.target = "fat_ml"  # of no segment
+    drag(row, 100)()
+    process_events_until(lambda: idle(a_panel), SLOW)
+    assert row.measured.text == "not measured"
+    row.target = "lungs_ml"
+
+
 def test_dragging_previews_and_releasing_makes_the_full_volume(
     a_panel: Any, sent: list[Any], process_events_until: Any
 ) -> None:
@@ -271,6 +280,7 @@ def test_a_range_is_recorded_played_tabulated_and_exported(
     assert "6 files" in a_window.header.ui.messageLabel.text
     names = sorted(path.name for path in (tmp_path / "Übung 1").iterdir())
     assert len(names) == 13
+    assert a_panel.ui.exportFolderEdit._qt.combo_box.findText(str(tmp_path / "Übung 1")) >= 0
     assert sum(name.endswith(".nii.gz") for name in names) == 6
     (table_file,) = (tmp_path / "Übung 1").glob("*.csv")
     with table_file.open(newline="", encoding="utf-8") as stream:

@@ -59,7 +59,7 @@ class DirectionRow:
     def show_measured(self, value: float | None, preview: bool, at_start: bool) -> None:
         """Show what was measured in the newest volume; ``at_start``: all sliders were at 0."""
         if value is None:
-            self.measured.setText(_UNKNOWN)
+            self.measured.setText(_("not measured"))
             return
         if at_start and not preview:
             self.start = value
