@@ -95,6 +95,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/training/log.py
   HAGANCore/training/phases.py
   HAGANCore/training/previews.py
+  HAGANCore/training/prior.py
   HAGANCore/training/process.py
   HAGANCore/training/step.py
   HAGANCore/training/trainer.py

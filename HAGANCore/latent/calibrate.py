@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..errors import HaganError
 from ..progress import Progress, no_progress
 from ..segmentation import segment
-from .direction import GAIN_LIMITS, Calibration, Direction, with_steps
+from .direction import GAIN_LIMITS, Calibration, Direction, nominal_unit, with_steps
 from .disentangle import Responses
 from .extras import estimators
 from .targets import TARGETS
@@ -165,9 +165,10 @@ def reach(
     start = _measure(model, latent, direction)
     least = 0.1 * direction.baseline.get("sd", 0.0)
     allowed = tolerance * max(abs(change), least)
-    search = _Search(direction, latent, change)
+    calibrated = change * nominal_unit(direction, latent, model) / direction.gain_at(latent.z)
+    search = _Search(change)
     best = (0.0, 0.0)
-    length = search.first()
+    length: float | None = search.nearest(direction.calibration.step_for(calibrated))
     for count in range(1, most + 1):
         if abs(best[1] - change) <= allowed or length is None:
             return _reached(latent, direction, change, best, count - 1, allowed)
@@ -185,18 +186,17 @@ def reach(
 class _Search:
     """Finds the length at which the measured change is the wanted one; ``error`` is measured - wanted."""
 
-    def __init__(self, direction: Direction, latent: Latent, change: float) -> None:
-        self.direction, self.change = direction, change
-        self.gain = direction.gain_at(latent.z)
+    def __init__(self, change: float) -> None:
+        self.change = change
         self.edges = (-FARTHEST, FARTHEST)
         self.below: tuple[float, float] | None = None
         self.above: tuple[float, float] | None = None
         self._last_side = 0
         self._note(0.0, -change)
 
-    def first(self) -> float | None:
-        """Return the calibrated length, not beyond the edges."""
-        return float(np.clip(self.direction.calibration.step_for(self.change / self.gain), *self.edges))
+    def nearest(self, length: float) -> float:
+        """Return a length, not beyond the edges."""
+        return float(np.clip(length, *self.edges))
 
     def next(self, length: float, measured: float) -> float | None:
         """Return the next length to try; None where an edge does not suffice."""

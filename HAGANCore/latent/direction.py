@@ -131,23 +131,24 @@ class Direction:
             return 1.0
         return float(np.clip(1.0 + np.dot(self.gain, np.asarray(z, np.float32)), *GAIN_LIMITS))
 
-    def step_for(self, change: float, z: npt.ArrayLike | None = None) -> float:
+    def step_for(self, change: float, z: npt.ArrayLike | None = None, nominal: float = 1.0) -> float:
         """Return the length of the step for a change of the target in :attr:`unit`.
 
         Args:
             change: how much the target should change.
             z: the latent to start from, shape (latent,); without it, that for the average latent.
+            nominal: what one of that change is in the calibration: see :func:`nominal_unit`.
 
         Raises:
             HaganError: the change is outside :attr:`range`.
         """
-        low, high = self.range
+        low, high = (edge / nominal for edge in self.range)
         if not low <= change <= high:  # also where it is NaN
             raise HaganError(
                 f"The direction '{self.name}' goes from {low:g} to {high:g} {self.unit}".rstrip()
                 + f"; {change:g} was asked for. Beyond, volumes no longer follow it."
             )
-        return self.calibration.step_for(change / self.gain_at(z))
+        return self.calibration.step_for(change * nominal / self.gain_at(z))
 
     def require_model(self, file: ModelFile) -> None:
         """Refuse to be used with other networks than those it was fitted on.
@@ -249,9 +250,10 @@ def directions_of(model: Model | ModelFile) -> dict[str, Direction]:
 def moved(latent: Latent, model: Model, steps: Sequence[tuple[Direction, float]]) -> Latent:
     """Return the latent after steps along directions: an open loop, nothing is measured.
 
-    Each amount is in its direction's unit. All lengths are found for the latent that is given, so the order
-    of the steps does not matter. The target's change is right on average and close for one latent; the closed
-    loop :func:`~HAGANCore.latent.calibrate.reach` measures until it is met.
+    Each amount is in its direction's unit, in true millilitres where the latent is a patient's. All lengths
+    are found for the latent that is given, so the order of the steps does not matter. The target's change is
+    right on average and close for one latent; the closed loop :func:`~HAGANCore.latent.calibrate.reach`
+    measures until it is met.
 
     Raises:
         HaganError: an amount outside a direction's range, a direction or a latent of another model.
@@ -261,12 +263,23 @@ def moved(latent: Latent, model: Model, steps: Sequence[tuple[Direction, float]]
     done = []
     for direction, amount in steps:
         direction.require_model(model.file)
-        length = direction.step_for(amount, latent.z)
+        length = direction.step_for(amount, latent.z, nominal_unit(direction, latent, model))
         z += length * direction.vector
         done.append(
             {"direction": direction.name, "amount": float(amount), "unit": direction.unit, "length": length}
         )
     return with_steps(latent, z, done)
+
+
+def nominal_unit(direction: Direction, latent: Latent, model: Model) -> float:
+    """Return what a true millilitre of the latent's patient is in the millilitres of the calibration.
+
+    Profiles that stretch scans to the cube give generated volumes a nominal size, a scan has its true one.
+    """
+    if direction.unit != "mL" or latent.preparation is None:
+        return 1.0
+    nominal = model.profile.cube_geometry(model.architecture.size)
+    return float(nominal.voxel_ml / latent.preparation.cube_geometry().voxel_ml)
 
 
 def with_steps(latent: Latent, z: npt.NDArray[np.float64], steps: Sequence[Mapping[str, Any]]) -> Latent:

@@ -15,7 +15,7 @@ from ..progress import Progress, no_progress, part_of
 from ..segmentation import Segmentation, segment
 from ..volumes.volume import Volume
 from .calibrate import reach
-from .direction import Direction, moved
+from .direction import Direction, moved, nominal_unit
 from .targets import TARGETS
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def walk(
     steps = []
     for index, change in enumerate(changes):
         if not exact and not held:
-            direction.step_for(change * _nominal(model, first.latent, direction))  # said before the work
+            # What is out of range is said before the work.
+            direction.step_for(change, None, nominal_unit(direction, first.latent, model))
         progress((1 + index) / (1 + len(changes)), f"{change:+g} {direction.unit}".strip())
         part = part_of(progress, (1 + index) / (1 + len(changes)), (2 + index) / (1 + len(changes)))
         if change == 0:
@@ -121,8 +122,7 @@ def walk(
             found = reach(model, first.latent, direction, change)
             steps.append(replace(_measured(model, found.latent, direction, first, change), note=found.note))
         else:
-            amount = change * _nominal(model, first.latent, direction)
-            latent = moved(first.latent, model, [(direction, amount)])
+            latent = moved(first.latent, model, [(direction, change)])
             steps.append(_measured(model, latent, direction, first, change))
     progress(1.0)
     return Walk(direction, first, tuple(steps))
@@ -156,17 +156,6 @@ def _measured(model: Model, latent: Latent, direction: Direction, first: Step | 
     )
 
 
-def _nominal(model: Model, latent: Latent, direction: Direction) -> float:
-    """Return what a true millilitre of the latent's patient is in the millilitres of the calibration.
-
-    Profiles that stretch scans to the cube give generated volumes a nominal size, a scan has its true one.
-    """
-    if direction.unit != "mL" or latent.preparation is None:
-        return 1.0
-    nominal = model.profile.cube_geometry(model.architecture.size)
-    return nominal.voxel_ml / latent.preparation.cube_geometry().voxel_ml
-
-
 def _holding(
     model: Model,
     first: Step,
@@ -178,22 +167,22 @@ def _holding(
     """Correct the amounts along all directions by what each target missed, until all are met."""
     directions = (direction, *held)
     wanted = np.array([change, *(0.0 for _ in held)])
-    limits = np.array(
+    tolerances = np.array(
         [WANTED_TOLERANCE * abs(change), *(HELD_TOLERANCE * each.baseline.get("sd", 0.0) for each in held)]
     )
     base, amounts = _values(directions, first), wanted.copy()
-    nominal = [_nominal(model, first.latent, each) for each in directions]
+    edges = [[edge / nominal_unit(each, first.latent, model) for edge in each.range] for each in directions]
     best, least, note = first, math.inf, ""
     for round_ in range(HOLD_ROUNDS):
         progress(round_ / HOLD_ROUNDS, "holding the others")
         steps = [
-            (each, float(np.clip(amount * scale, *each.range)))
-            for each, amount, scale in zip(directions, amounts, nominal, strict=True)
+            (each, float(np.clip(amount, low, high)))
+            for each, amount, (low, high) in zip(directions, amounts, edges, strict=True)
         ]
         step = _measured(model, moved(first.latent, model, steps), direction, first, change)
         missing = wanted - (_values(directions, step) - base)
         amounts += missing
-        shares = np.abs(missing) / np.maximum(limits, 1e-9)
+        shares = np.abs(missing) / np.maximum(tolerances, 1e-9)
         worst = int(shares.argmax())
         if shares[worst] < least:
             best, least = step, float(shares[worst])
