@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -191,15 +192,17 @@ class Computing:
             volume = (
                 model.reconstruct(latent, progress) if on_scan else model.decode(latent, preview, progress)
             )
-        labels = None
+        labels = measurements = None
         if wanted["segment"] and model.profile.modality == "CT":
-            labels = self._labels(volume, part_of(job.progress, 0.6, 1.0))
+            found = segment(volume, part_of(job.progress, 0.6, 0.95))
+            labels = self._labels_of(found)
+            measurements = labels["measurements"] | _moved_targets(model, volume, found)
         job.check()
         return {
             "volume": wire_of(self.session, volume),
             "labels": labels,
             "latent": latent.to_document(),
-            "measurements": None if labels is None else labels["measurements"],
+            "measurements": measurements,
             "reached": reached,
             "quality": "preview" if preview else "full",
             "notes": notes,
@@ -214,7 +217,9 @@ class Computing:
         return {"labels": labels, "seconds": round(time.perf_counter() - begun, 3)}
 
     def _labels(self, volume: Volume, progress: Progress) -> dict[str, Any]:
-        found = segment(volume, progress)
+        return self._labels_of(segment(volume, progress))
+
+    def _labels_of(self, found: Segmentation) -> dict[str, Any]:
         wire = array_to_wire(self.session, found.labels, found.geometry.to_dict())
         return {**wire, "measurements": _rounded(found)}
 
@@ -264,6 +269,19 @@ def _stepped(
     found = reach(model, latent, *pairs[0], progress=part_of(progress, 0.0, 0.3))
     told = {"requested": found.requested, "measured": found.measured, "iterations": found.iterations}
     return found.latent, told | {"note": found.note}
+
+
+def _moved_targets(model: Model, volume: Volume, found: Segmentation) -> dict[str, float]:
+    """Return what the model's directions move and the labels do not measure; what is not there is left out.
+
+    Targets of a user's own table, such as an age, cannot be measured on a volume.
+    """
+    from ..latent.targets import TARGETS, measure_targets
+
+    wanted = {str(direction.get("target")) for direction in model.description.directions}
+    more = sorted(wanted & set(TARGETS) - set(found.measurements()))
+    measured = measure_targets(volume, found, more)
+    return {name: round(value, 3) for name, value in measured.items() if math.isfinite(value)}
 
 
 def _errors_of(encoding: Encoding, model: Model) -> dict[str, Any]:

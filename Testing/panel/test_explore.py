@@ -142,6 +142,28 @@ def test_all_sliders_begin_and_end_alike(a_window: Any, process_events_until: An
     assert ends() == first
 
 
+def test_every_direction_of_the_demonstration_model_is_measured(
+    a_window: Any, process_events_until: Any
+) -> None:
+    from HAGANSlicerLib.scene import latents
+
+    from HAGANCore.inference.model import load_model
+
+    a_window.models_changed("demo")
+    panel = a_window.panels["explore"]
+    process_events_until(lambda: len(panel.rows) > 1, SLOW)
+    start = latents.add_latent(slicer.mrmlScene, load_model("demo", "cpu").latent(1).to_document(), "demo")
+    panel.ui.exploreLatentSelector.setCurrentNode(start)
+    process_events_until(lambda: all(row.start for row in panel.rows), SLOW)
+    fat = next(row for row in panel.rows if row.name == "body fat")
+    drag(fat, 1000)()
+    process_events_until(lambda: idle(panel) and "(+" in fat.measured.text, SLOW)
+    panel.ui.recordDirectionComboBox.setCurrentIndex(panel.rows.index(fat))
+    recording = recorded(panel, 2, process_events_until)
+    changes = [row[1] for row in recording.table_rows()[1:]]
+    assert changes[0] < -100 < 100 < changes[1]
+
+
 def test_a_range_without_length_is_refused_in_the_words_of_the_panel(a_panel: Any, a_window: Any) -> None:
     a_panel.ui.recordFromSpinBox.setValue(-600)
     a_panel.ui.recordToSpinBox.setValue(-600)

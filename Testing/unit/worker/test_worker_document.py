@@ -59,8 +59,7 @@ def filled_in(request: dict[str, Any], session: Path) -> dict[str, Any]:
         encoding = load_model(arguments["model"], "cpu").encode(read_volume(session / "scan.nii.gz"))
         arguments["latent"] = encoding.latent.to_document()
     elif arguments.get("latent") == "LATENT":
-        model = load_model(session / "model.safetensors", "cpu")
-        arguments["latent"] = model.latent(seed=1).to_document()
+        arguments["latent"] = load_model(arguments["model"], "cpu").latent(seed=1).to_document()
     text = json.dumps(arguments).replace("/session", session.as_posix())
     return json.loads(text)
 

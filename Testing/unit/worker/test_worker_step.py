@@ -26,6 +26,18 @@ def test_an_exact_step_says_what_it_reached(a_worker: WorkerClient, a_steered_de
     assert start["reached"] is None
 
 
+def test_what_the_directions_of_the_model_move_is_measured(a_worker: WorkerClient):
+    latent = load_model("demo", "cpu").latent(seed=3).to_document()
+    start = a_worker.call("step", model="demo", latent=latent, steps=[])
+    moved = a_worker.call(
+        "step", model="demo", latent=latent, steps=[{"direction": "body fat", "amount": 1000.0}]
+    )
+    change = moved["measurements"]["fat_ml"] - start["measurements"]["fat_ml"]
+    assert change == pytest.approx(1000.0, abs=400.0)  # an open loop, right on average
+    assert "fat_ml" not in moved["labels"]["measurements"]
+    assert "lung_density_hu" not in moved["measurements"]  # no direction moves it
+
+
 def test_a_moved_volume_says_how_it_was_made_and_can_be_made_again(
     a_worker: WorkerClient, a_steered_model: Path
 ):
