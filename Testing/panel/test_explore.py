@@ -174,7 +174,7 @@ def test_a_range_without_length_is_refused_in_the_words_of_the_panel(a_panel: An
 
 def test_what_the_worker_does_not_measure_is_said(a_panel: Any, process_events_until: Any) -> None:
     (row,) = a_panel.rows
-    row.target = "fat_ml"  # of no segment
+    row.target = "airways_ml"
     drag(row, 100)()
     process_events_until(lambda: idle(a_panel), SLOW)
     assert row.measured.text == "not measured"
