@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Examples:\n"
         "  hagan phantom --count 2000 --size 64 --seed 0 --out phantoms/\n"
+        "  hagan phantom --count 20 --masks --out phantoms/\n"
         "  hagan phantom --scan thorax.nii.gz --seed 7"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the cohort; a begun one goes on")
@@ -27,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="J", help="processes (default: all cores)"
     )
     parser.add_argument("--unlabelled", action="store_true", help="leave out the severity of emphysema")
+    parser.add_argument(
+        "--masks",
+        action="store_true",
+        help="also write true label maps, DIR/masks/ID.nii.gz (1 right lung, 2 left lung, 3 bones)",
+    )
     parser.add_argument(
         "--scan",
         type=Path,
@@ -45,7 +51,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
 
 def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
-    from ..volumes.phantom.cohort import write_phantom_cohort
+    from ..volumes.phantom.cohort import LABELS, MASKS, write_phantom_cohort
 
     with console.progress("phantoms") as progress:
         writer = write_phantom_cohort(
@@ -55,10 +61,14 @@ def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
             args.seed,
             jobs=args.jobs,
             labelled=not args.unlabelled,
+            masks=args.masks,
             progress=progress,
         )
     total = len(writer.done_ids)
     console.print(f"{args.out}: {total} phantoms of {args.size}³ voxels, profile {writer.profile.name}.")
+    truth = {"masks": str(args.out / MASKS), "labels": LABELS} if args.masks else {}
+    if truth:
+        console.print(f"{truth['masks']}: their true label maps.")
     return {
         "cohort": str(args.out),
         "count": total,
@@ -66,6 +76,7 @@ def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
         "seed": args.seed,
         "profile": writer.profile.name,
         "classes": list(writer.classes),
+        **truth,
     }
 
 

@@ -23,6 +23,30 @@ def test_cohort_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert cohort.profile.name == document["profile"] == "thorax-ct-fov"
 
 
+def test_a_cohort_brings_its_true_label_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = f"phantom --count 2 --size 64 --seed 5 --jobs 1 --json --out {tmp_path / 'cohort'}".split()
+    assert main(line) == 0
+    assert "masks" not in json.loads(capsys.readouterr().out)
+    before = {entry.id: entry.sha256 for entry in Cohort.open(tmp_path / "cohort").entries}
+    assert main([*line, "--masks"]) == 0  # a cohort that was begun without gets them too
+    document = json.loads(capsys.readouterr().out)
+    cohort = Cohort.open(tmp_path / "cohort")
+    assert {entry.id: entry.sha256 for entry in cohort.entries} == before
+    assert {path.name for path in Path(document["masks"]).glob("*.gz")} == {f"{id}.nii.gz" for id in before}
+    for index, entry in enumerate(cohort.entries):
+        mask = read_volume(cohort.folder / entry.preparation["mask"])
+        assert mask.meta["synthetic"] is True
+        assert mask.geometry.shape == cohort.load(index).shape
+        ml = {
+            name: (mask.array == v).sum() * mask.geometry.voxel_ml for name, v in document["labels"].items()
+        }
+        lungs = ml["left_lung"] + ml["right_lung"]
+        assert lungs == pytest.approx(entry.covariates["lung_volume_ml"], rel=0.02)
+        assert ml["bones"] == pytest.approx(entry.covariates["bone_volume_ml"], rel=0.2)
+        assert np.median(cohort.load(index)[np.isin(mask.array, (1, 2))]) < -0.5  # air, where the lungs are
+        assert np.median(cohort.load(index)[mask.array == 3]) > 0.3
+
+
 def test_scan_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scan = tmp_path / "one" / "thorax.nii.gz"
     assert main(["phantom", "--scan", str(scan), "--seed", "7", "--json"]) == 0

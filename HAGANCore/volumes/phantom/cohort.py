@@ -13,6 +13,7 @@ from ...errors import HaganError
 from ...processes import in_processes
 from ...progress import Progress, no_progress
 from ..cohort import UNLABELLED, CohortWriter, write_array
+from ..io import write_volume
 from ..volume import Geometry
 from .parameters import draw_parameters
 from .render import PROFILE, Phantom, make_phantom
@@ -22,6 +23,8 @@ CLASSES = ("none", "mild", "moderate", "severe", "very severe")
 SMALLEST, LARGEST = 16, 512
 LABELS = {"right_lung": 1, "left_lung": 2, "bones": 3}
 """Values of the true label map."""
+MASKS = "masks"
+"""Folder within a cohort's of the true label maps."""
 SCANNER = Geometry(shape=(104, 192, 192), spacing=(2.0, 2.0, 3.0), origin=(-196.0, -182.0, -162.0))
 """A coarse chest protocol: field of view 384 mm, slices of 3 mm, the lungs off the centre."""
 OUTSIDE = -1024.0
@@ -33,6 +36,8 @@ class _Task:
     path: Path
     seed: int
     size: int
+    masks: Path | None
+    """Where its label map goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,15 @@ def write_phantom_cohort(
     *,
     jobs: int = 1,
     labelled: bool = True,
+    masks: bool = False,
     progress: Progress = no_progress,
 ) -> CohortWriter:
     """Write phantoms of the seeds ``seed`` … ``seed + count - 1`` as a cohort of ``size``³ voxels.
 
     Phantoms that the folder holds already are kept, so an interrupted run goes on where it stopped.
-    ``labelled`` False leaves the severity out (the covariates stay).
+    ``labelled`` False leaves the severity out (the covariates stay). With ``masks`` each gets its true label
+    map (values of :data:`LABELS`), ``masks/ID.nii.gz``, which its entry's preparation names; phantoms of the
+    folder that have none yet are made again.
 
     Returns:
         The closed writer; its ``done_ids`` are the phantoms in the folder.
@@ -69,10 +77,15 @@ def write_phantom_cohort(
     """
     _check(count, size, seed)
     with CohortWriter(folder, PROFILE, size, CLASSES if labelled else ()) as writer:
-        seeds = [s for s in range(seed, seed + count) if phantom_id(s) not in writer.done_ids]
-        done = count - len(seeds)
+        for torn in writer.folder.glob(f"{MASKS}/.tmp-*"):  # a run was killed while it wrote
+            torn.unlink()
+        every = [
+            _Task(writer.volume_path(phantom_id(s)), s, size, mask_path(writer.folder, s) if masks else None)
+            for s in range(seed, seed + count)
+        ]
+        tasks = [task for task in every if not _is_done(task, writer)]
+        done = count - len(tasks)
         progress(done / count, f"{done} of {count} phantoms")
-        tasks = [_Task(writer.volume_path(phantom_id(s)), s, size) for s in seeds]
         with closing(in_processes(_make_one, tasks, jobs)) as outcomes:
             for _, made in outcomes:
                 if isinstance(made, Exception):
@@ -82,7 +95,7 @@ def write_phantom_cohort(
                     made.sha256,
                     label=made.label if labelled else UNLABELLED,
                     covariates={**made.covariates, "severity": float(made.label)},
-                    preparation={"phantom_seed": made.seed},
+                    preparation={"phantom_seed": made.seed, **_mask_entry(writer.folder, made.seed)},
                 )
                 done += 1
                 progress(done / count, f"{done} of {count} phantoms")
@@ -94,6 +107,11 @@ def phantom_id(seed: int) -> str:
     return f"phantom-{seed:06d}"
 
 
+def mask_path(folder: Path, seed: int) -> Path:
+    """Return where the true label map of a phantom in a cohort is, if the cohort was made with them."""
+    return folder / MASKS / f"{phantom_id(seed)}.nii.gz"
+
+
 def scan_phantom(seed: int) -> tuple[Phantom, np.ndarray]:
     """Return a phantom on a scanner's grid and its true label map (uint8, values of :data:`LABELS`)."""
     _check(1, LARGEST, seed)
@@ -101,10 +119,14 @@ def scan_phantom(seed: int) -> tuple[Phantom, np.ndarray]:
     phantom.volume.meta["provenance"]["parameters"] = asdict(draw_parameters(seed))
     image = np.maximum(phantom.volume.array, OUTSIDE)
     image[:, ~_field_of_view(SCANNER)] = OUTSIDE
-    labels = np.zeros(SCANNER.shape, np.uint8)
+    return replace(phantom, volume=phantom.volume.with_array(image)), _labels_of(phantom)
+
+
+def _labels_of(phantom: Phantom) -> npt.NDArray[np.uint8]:
+    labels = np.zeros(phantom.volume.array.shape, np.uint8)
     for name, value in LABELS.items():
         labels[phantom.masks[name]] = value
-    return replace(phantom, volume=phantom.volume.with_array(image)), labels
+    return labels
 
 
 def _field_of_view(geometry: Geometry) -> npt.NDArray[np.bool_]:
@@ -124,8 +146,19 @@ def _check(count: int, size: int, seed: int) -> None:
         raise HaganError(f"The seed is {seed}; it must be 0 or more.")
 
 
+def _is_done(task: _Task, writer: CohortWriter) -> bool:
+    return task.path.stem in writer.done_ids and (task.masks is None or task.masks.is_file())
+
+
+def _mask_entry(folder: Path, seed: int) -> dict[str, str]:
+    path = mask_path(folder, seed)
+    return {"mask": path.relative_to(folder).as_posix()} if path.is_file() else {}
+
+
 def _make_one(task: _Task) -> _Made:
     """Make and write one phantom; runs in any process."""
     phantom = make_phantom(task.seed, task.size)
+    if task.masks is not None:
+        write_volume(phantom.volume.with_array(_labels_of(phantom), unit="label"), task.masks)
     digest = write_array(task.path, PROFILE.normalise(phantom.volume.array))
     return _Made(task.path.stem, task.seed, digest, phantom.label, phantom.covariates)
