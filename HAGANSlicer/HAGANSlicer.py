@@ -133,6 +133,10 @@ class HAGANSlicerLogic(ScriptedLoadableModuleLogic):
         """Move a latent and make its volume. ``logic.step(nodes.latent, {"lung volume": 500}).volume``"""
         return self.scripting.step(latent, steps, **wanted)
 
+    def make_again(self, volume, **wanted):
+        """Make a synthetic volume again from its attributes. ``logic.make_again(volume).identical``"""
+        return self.scripting.make_again(volume, **wanted)
+
     def segment(self, volume, **wanted):
         """Outline and measure lungs and bones of a CT. ``logic.segment(scan).segmentation``"""
         return self.scripting.segment(volume, **wanted)

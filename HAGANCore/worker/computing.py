@@ -84,6 +84,7 @@ class Computing:
             "summary": said.summary,
             "path": str(model.file.path),
             "sha256": model.file.sha256,
+            "networks_sha256": model.file.networks_sha256,
             "size": said.architecture.size,
             "latent": said.architecture.latent,
             "classes": list(said.classes),

@@ -14,6 +14,9 @@ In Slicer's Python console, in a notebook or in a script::
     larger = logic.step(encoded.latent, {"lung volume": 500}, exact=True)   # 500 mL more
 
     lungs = logic.segment(scan).segmentation
+
+    again = logic.make_again(nodes.volume)        # from what the volume says of itself
+    again.identical, again.text, again.nodes.volume
     logic.close()                                  # ends the worker; the next call starts another one
 
 Every call waits until it is done. ``progress(fraction, text, remaining_s)`` is called meanwhile; raising
@@ -34,7 +37,8 @@ from HAGANCore.worker.protocol import release
 
 from .core import python_program
 from .installer import Installer
-from .scene import hierarchy, latents, provenance, results, tables
+from .scene import hierarchy, latents, provenance, replay, results, tables
+from .scene.replay import MadeAgain
 from .scene.results import Nodes
 from .scene.segments import show_labels
 from .sent import send_volume
@@ -44,7 +48,7 @@ Progress = Callable[[float, str, "float | None"], None]
 
 
 class Scripting:
-    """Generate, encode, step and segment, with nodes in and nodes out.
+    """Generate, encode, step, segment and make again, with nodes in and nodes out.
 
     Args:
         scene: where nodes are made; the application's scene where none is given.
@@ -203,6 +207,39 @@ class Scripting:
             made = replace(made, table=self._table(made.volume, result["measurements"], synthetic=True))
         if show:
             show_result(self.scene, made, modality)
+        return made
+
+    def make_again(
+        self,
+        volume: Any,
+        model: str | None = None,
+        show: bool = True,
+        progress: Progress | None = None,
+    ) -> MadeAgain:
+        """Make a synthetic volume again from its own attributes, and compare the two.
+
+        The same device, precision and versions give every voxel again; where they are others, the text of
+        the result says so.
+
+        Args:
+            volume: a synthetic volume of this scene, also of one that was saved and loaded.
+            model: where the model that made it is not known by its name here.
+            show: show the new volume.
+            progress: see above.
+
+        Raises:
+            HaganError: the volume is not synthetic, or the model is another one than the one that made it.
+        """
+        again = replay.replay_of(volume)
+        model = str(model or again.model)
+        loaded = self._model(model)
+        replay.require_model(volume, again, loaded)
+        parts: list[dict[str, Any]] = []
+        arguments = {**again.arguments, "model": model, "segment": False}
+        result = self._call(again.request, progress, parts.append, **arguments)
+        made = replay.add_again(self.scene, volume, again, parts[0] if parts else result)
+        if show:
+            show_result(self.scene, made.nodes, loaded["modality"])
         return made
 
     def segment(self, volume: Any, progress: Progress | None = None) -> Nodes:

@@ -117,6 +117,39 @@ def test_a_scene_closed_in_the_middle_stays_empty_and_says_so(
     assert len(nodes_of("vtkMRMLScalarVolumeNode")) == 1
 
 
+def test_a_volume_is_made_again_and_compared(
+    a_panel: Any, a_window: Any, process_events_until: Any, a_model_file: Any
+) -> None:
+    ui = a_panel.ui
+    assert not ui.againButton.enabled  # nothing is chosen
+    a_panel.ui.segmentCheckBox.setChecked(False)
+    ui.countSpinBox.setValue(1)
+    ui.generateButton.click()
+    process_events_until(lambda: not a_panel.job.running, 120)
+    (volume,) = nodes_of("vtkMRMLScalarVolumeNode")
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "a scan")
+    assert ui.againSelector.nodeCount() == 1  # scans are not offered
+    ui.againSelector.setCurrentNode(volume)
+    ui.againButton.click()
+    process_events_until(lambda: not a_panel.job.running, 120)
+    said = a_window.header.ui.messageLabel.text
+    assert said == f"'{volume.GetName()}' was made again: every voxel is the same."
+    assert len(nodes_of("vtkMRMLScalarVolumeNode")) == 2
+    ui.againButton.click()
+    slicer.mrmlScene.RemoveNode(volume)
+    process_events_until(lambda: not a_panel.job.running, 120)
+    assert "was deleted" in a_window.header.ui.messageLabel.text
+    assert not list(a_window.worker.session.glob("*.npy"))
+    ui.againSelector.setCurrentNode(nodes_of("vtkMRMLScalarVolumeNode")[0])
+    a_window.models_changed(select=str(a_model_file()))
+    process_events_until(lambda: a_window.context.model is not None, 30)
+    ui.againButton.click()
+    assert "made by the model 'demo'" in a_window.header.ui.messageLabel.text
+    assert not a_panel.job.running
+    a_window.models_changed(select="demo")
+    process_events_until(lambda: a_window.context.model is not None, 30)
+
+
 def test_an_error_is_said_in_one_line_and_the_next_click_works(
     a_panel: Any, a_window: Any, process_events_until: Any, tmp_path: Path, a_model_file: Any
 ) -> None:

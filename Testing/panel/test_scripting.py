@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import slicer
+from plain_model import write_plain_model
 
 from HAGANCore.errors import Cancelled, HaganError
 from HAGANCore.resources import resource_path
@@ -56,6 +58,64 @@ def test_encode_then_step_then_segment(a_logic: Any, a_scan: Any) -> None:
     outlined = a_logic.segment(a_scan)
     assert outlined.volume is a_scan
     assert not outlined.segmentation.GetName().endswith("(synthetic)")  # measured on a scan
+
+
+def test_a_step_along_a_direction_is_measured_and_exact_where_asked(a_logic: Any, a_scene: Any) -> None:
+    start = a_logic.generate(seed=3)[0]
+    before = lungs_ml(start.table)
+    moved = a_logic.step(start.latent, {"lung volume": 300})
+    assert moved.volume.GetName() == "demo seed 3 lung volume +300 (synthetic)"
+    assert lungs_ml(moved.table) - before == pytest.approx(300, abs=150)  # an open loop, right on average
+    exact = a_logic.step(start.volume, {"lung volume": 300}, exact=True)
+    assert lungs_ml(exact.table) - before == pytest.approx(300, abs=10)
+    with pytest.raises(HaganError, match="99999 was asked for"):
+        a_logic.step(start.latent, {"lung volume": 99999})
+
+
+def lungs_ml(table: Any) -> float:
+    return float(table.GetTable().GetColumnByName("Lungs (mL)").GetValue(0))
+
+
+def test_any_synthetic_volume_can_be_made_again_voxel_by_voxel(a_logic: Any, a_scan: Any) -> None:
+    from HAGANSlicerLib.scene import provenance
+
+    generated = a_logic.generate(seed=3, truncation=0.7, segment=False)[0]
+    moved = a_logic.step(generated.latent, {"body fat": 900}, segment=False)
+    encoded = a_logic.encode(a_scan, segment=False)
+    for first in (generated, moved, encoded):
+        made = a_logic.make_again(first.volume)
+        assert made.identical, made.text
+        assert made.text == f"'{first.volume.GetName()}' was made again: every voxel is the same."
+        values = [slicer.util.arrayFromVolume(node) for node in (first.volume, made.nodes.volume)]
+        assert np.array_equal(*values)
+        assert np.allclose(*[bounds(node) for node in (first.volume, made.nodes.volume)], atol=1e-3)
+        again = made.nodes.volume.GetName()
+        assert again == f"{provenance.plain_name(first.volume)} again (synthetic)"
+    a_scan.GetScene().RemoveNode(generated.latent)
+    facts = provenance.provenance_of(generated.volume)
+    provenance.mark(generated.volume, {**facts, "device": "cuda:0"})
+    slicer.util.arrayFromVolume(generated.volume)[0, 0, :2] += 7
+    text = a_logic.make_again(generated.volume).text
+    assert "2 of 262,144 voxels differ, by at most 7 HU. It was first made with device cuda:0; " in text
+    assert text.endswith("this time with device cpu.")
+
+
+def bounds(node: Any) -> list[float]:
+    found = [0.0] * 6
+    node.GetRASBounds(found)
+    return found
+
+
+def test_only_the_model_that_made_a_volume_makes_it_again(
+    a_logic: Any, a_scan: Any, a_model_file: Any, tmp_path: Path
+) -> None:
+    made = a_logic.generate(seed=3, segment=False)[0].volume
+    with pytest.raises(HaganError, match=r"made by the model 'demo' \(SHA-256 .*…\), not by this"):
+        a_logic.make_again(made, model=str(a_model_file()))
+    with pytest.raises(HaganError, match="'phantom' does not say how it was made"):
+        a_logic.make_again(a_scan)
+    plain = write_plain_model(tmp_path / "plain.safetensors")  # another file, but the same weights
+    assert a_logic.make_again(made, model=str(plain)).identical
 
 
 def test_errors_are_one_line_and_progress_can_cancel(a_logic: Any, a_scene: Any) -> None:

@@ -8,9 +8,12 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from HAGANCore.errors import HaganError
+from HAGANCore.worker.protocol import release
+
 from ..panel import ICON_FOLDER, Context, Job, Panel
 from ..parameters import LARGEST_SEED
-from ..scene import display, results
+from ..scene import display, provenance, replay, results
 from ..showing import measured_text, show_result
 
 SMALLEST_PREVIEW = 64
@@ -28,7 +31,7 @@ class GeneratePanel(Panel):
         self._seed_used: int | None = None
         self._table: Any = None
         self._modality = "CT"
-        self.job = Job(context, self.ui.jobRow, self._running_changed)
+        self.job = Job(context, self.ui.jobRow, lambda running: self._show_state())
         self.jobs.append(self.job)
         self.ui.diceButton.setIcon(qt.QIcon(str(ICON_FOLDER / "Dice.svg")))
         self.ui.lockButton.setIcon(qt.QIcon(str(ICON_FOLDER / "Lock.svg")))
@@ -36,6 +39,9 @@ class GeneratePanel(Panel):
         self.ui.generateButton.connect("clicked()", self.generate)
         self.ui.classSelector.connect("currentIndexChanged(int)", self._class_selected)
         self.ui.previewCheckBox.connect("toggled(bool)", self._preview_toggled)
+        self.ui.againSelector.addAttribute("vtkMRMLScalarVolumeNode", provenance.ROLE, "volume")
+        self.ui.againSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self._show_state())
+        self.ui.againButton.connect("clicked()", self.make_again)
         self.model_changed(None)
 
     def model_changed(self, model: dict[str, Any] | None) -> None:
@@ -51,7 +57,7 @@ class GeneratePanel(Panel):
             else _("This model makes small volumes: the full ones are quick enough")
         )
         self._preview_toggled()
-        self._running_changed(self.job.running)
+        self._show_state()
 
     def parameters_changed(self, parameters: Any) -> None:
         """Show the choices of another scene."""
@@ -97,6 +103,43 @@ class GeneratePanel(Panel):
             **{"class": chosen.className or None},
         )
 
+    def make_again(self) -> None:
+        """Make the selected volume again with the model of the panel, and compare the two."""
+        node, model = self.ui.againSelector.currentNode(), self.context.model
+        if self.job.running or model is None or node is None:
+            return
+        try:
+            again = replay.replay_of(node)
+            replay.require_model(node, again, model)
+        except HaganError as error:
+            self.context.show_error(str(error))
+            return
+        parts: list[dict[str, Any]] = []
+        node_id, modality = str(node.GetID()), model["modality"]
+        self.job.start(
+            again.request,
+            _("Making again"),
+            on_result=lambda result: self._made_again(
+                node_id, again, parts[0] if parts else result, modality
+            ),
+            on_part=parts.append,
+            **{**again.arguments, "model": model["path"], "segment": False},
+        )
+
+    def _made_again(self, node_id: str, again: replay.Replay, result: dict[str, Any], modality: str) -> None:
+        scene = self.context.scene
+        node = scene.GetNodeByID(node_id)
+        if node is None:
+            release(result["volume"])
+            self.context.show_error(
+                _("The volume was deleted while it was made again; the result is dropped.")
+            )
+            return
+        scene.SaveStateForUndo()
+        made = replay.add_again(scene, node, again, result)
+        show_result(scene, made.nodes, modality)
+        self.context.status(made.text)
+
     def _made(self, part: dict[str, Any]) -> None:
         scene, first = self.context.scene, part["index"] == 0
         if first:
@@ -138,8 +181,10 @@ class GeneratePanel(Panel):
         preview = self.ui.previewCheckBox.checked and self.ui.previewCheckBox.enabled
         self.ui.segmentCheckBox.setEnabled(model is not None and model["modality"] == "CT" and not preview)
 
-    def _running_changed(self, running: bool) -> None:
-        self.ui.generateButton.setEnabled(not running and self.context.model is not None)
+    def _show_state(self) -> None:
+        ready = not self.job.running and self.context.model is not None
+        self.ui.generateButton.setEnabled(ready)
+        self.ui.againButton.setEnabled(ready and self.ui.againSelector.currentNode() is not None)
 
     def _say(self, text: str) -> None:
         self.ui.resultLabel.setText(text)
