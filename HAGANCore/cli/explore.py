@@ -31,10 +31,13 @@ measured, a figure, the curve of asked against measured, and an animation (GIF).
 
 Values are changes in the unit of the direction, or in percent of the start's own volume:
   -1000..1000:5   five steps from -1000 to 1000        -500,0,500   these        -10%..10%:5   percent
+With = in front they are what is to be measured in the end, which is corrected until it is (as --exact):
+  "=4500"   lungs of 4500 mL        "=4000..5000:3"   three volumes; with --onto-scan, of the scan itself
 
 Examples:
   hagan explore --model demo --seed 7 --direction "lung volume" --values -1000..1000:5 --out walk/
   hagan explore --model demo --seed 7 --direction "lung volume" --values 500 --exact --out walk/
+  hagan explore --model demo --seed 7 --direction "lung volume" --values "=4500" --out walk/
   hagan explore --model demo --scan thorax.nii.gz --refine 100 --direction "lung volume" \\
       --values -10%..10%:5 --onto-scan --out walk/
 
@@ -49,6 +52,8 @@ class Amounts:
 
     numbers: tuple[float, ...]
     percent: bool
+    absolute: bool = False
+    """Whether they are values of the target itself, not changes of it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=amounts,
         required=True,
         metavar="V",
-        help="changes, e.g. -1000..1000:5, a list, or percent",
+        help='changes, e.g. -1000..1000:5, a list, or percent; or "=4500": the target\'s own value',
     )
     parser.add_argument(
         "--exact", action="store_true", help="measure and correct until each change is met within 2 %%"
@@ -95,33 +100,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def amounts(text: str) -> Amounts:
-    """Return the changes in a text such as ``-1000..1000:5``, ``-500,0,500`` or ``-10%..10%:5``.
+    """Return the amounts in a text such as ``-1000..1000:5``, ``-500,0,500``, ``-10%..10%:5`` or ``=4500``.
 
     >>> amounts("-1000..1000:5").numbers
     (-1000.0, -500.0, 0.0, 500.0, 1000.0)
     >>> amounts("5%, 10 %")
-    Amounts(numbers=(5.0, 10.0), percent=True)
+    Amounts(numbers=(5.0, 10.0), percent=True, absolute=False)
+    >>> amounts("=4000..5000:3")
+    Amounts(numbers=(4000.0, 4500.0, 5000.0), percent=False, absolute=True)
     """
     numbers: list[float] = []
     percent = set()
-    for part in text.split(","):
+    absolute = text.lstrip().startswith("=")
+    changes = text.lstrip().removeprefix("=")
+    if "=" in changes or (absolute and "%" in changes):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' mixes what cannot be; give changes such as -500,500 or -5%,5%, or, behind one =, "
+            "values of the target itself in its unit, such as =4000,4500"
+        )
+    for part in changes.split(","):
         match = re.fullmatch(
             rf"\s*({_NUMBER})\s*(%?)\s*(?:\.\.\s*({_NUMBER})\s*(%?)\s*:\s*(\d{{1,9}})\s*)?", part
         )
         count = int(match[5] or 1) if match else 0
         if match is None or not 1 <= count <= _MOST_STEPS or (match[3] and count < 2):
             raise argparse.ArgumentTypeError(
-                f"'{part}' is no change; give numbers such as -500,0,500, a range with its number of steps "
-                f"such as -1000..1000:5 (2 to {_MOST_STEPS}), or percent such as -10%..10%:5"
+                f"'{part}' is no amount; give changes such as -500,0,500, a range with its number of steps "
+                f"such as -1000..1000:5 (2 to {_MOST_STEPS}), percent such as -10%..10%:5, or the target's "
+                "own value such as =4500"
             )
         first, last = float(match[1]), float(match[3] or match[1])
         percent |= {match[2]} | ({match[4]} if match[3] else set())
         numbers += [first + (last - first) * index / max(1, count - 1) for index in range(count)]
     if len(percent) > 1 or not all(map(math.isfinite, numbers)) or len(numbers) > _MOST_STEPS:
         raise argparse.ArgumentTypeError(
-            f"'{text}' must be finite changes, all in percent or none, at most {_MOST_STEPS}"
+            f"'{text}' must be finite numbers, all in percent or none, at most {_MOST_STEPS}"
         )
-    return Amounts(tuple(numbers), percent == {"%"})
+    return Amounts(tuple(numbers), percent == {"%"}, absolute)
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -137,34 +152,36 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     direction, held = _directions(model, args.direction, args.hold)
     console.print(model.plan.text)
     warnings: list[str] = []
+    exact = args.exact or args.values.absolute
     with console.progress("explore") as progress:
         ready = 0.3 if args.scan else 0.02
         scan, latent = _start(args, model, warnings, part_of(progress, 0.0, ready))
         start = start_of(model, latent, direction)
+        carried = scan if args.onto_scan else None
         walked = walk(
             model,
             start,
             direction,
-            _changes(args.values, start, direction),
-            exact=args.exact,
+            _changes(args.values, start, direction, carried),
+            exact=exact,
             held=held,
             progress=part_of(progress, ready, 0.6),
         )
         target = None
-        if scan is not None and args.onto_scan:
-            target = Target(scan, _method(args.onto_scan, direction), args.exact)
+        if carried is not None:
+            target = Target(carried, _method(args.onto_scan, direction), exact)
         series = write_series(
             model, walked, args.out, _stem(args, model), target, part_of(progress, 0.6, 1.0)
         )
     warnings += [*series.warnings, *(note for note in model.notes if note not in warnings)]
     for warning in warnings:
         console.warn(warning)
-    _print(walked, series, console)
+    _print(walked, series, args.values.absolute, console)
     return {
         "model": model.name,
         "model_sha256": model.file.sha256,
         "direction": {"name": direction.name, "unit": direction.unit, "target": direction.target},
-        "exact": args.exact,
+        "exact": exact,
         "held": args.hold,
         "start": {"value": start.value, **measurements(start.segmentation)},
         "steps": series.entries,
@@ -218,7 +235,16 @@ def _start(
     return scan, encoding.latent
 
 
-def _changes(values: Amounts, start: Step, direction: Direction) -> list[float]:
+def _changes(values: Amounts, start: Step, direction: Direction, scan: Volume | None) -> list[float]:
+    """Return the changes of the start's target, in its unit; ``scan``: which they are carried over to."""
+    if values.absolute:
+        base = start.value if scan is None else _value_on(scan, direction)
+        if start.value is None or base is None:
+            raise HaganError(
+                f"The target of the direction '{direction.name}' cannot be measured on this volume, so no "
+                "value of it can be asked for; give changes, without '='."
+            )
+        return [number - base for number in values.numbers]
     if not values.percent:
         return list(values.numbers)
     if direction.unit != "mL" or not start.value:
@@ -229,28 +255,38 @@ def _changes(values: Amounts, start: Step, direction: Direction) -> list[float]:
     return [number / 100 * start.value for number in values.numbers]
 
 
+def _value_on(scan: Volume, direction: Direction) -> float | None:
+    from ..latent.walk import measure
+    from ..segmentation import segment
+
+    return measure(direction, scan, segment(scan))
+
+
 def _method(wanted: str, direction: Direction) -> Method:
     from ..latent.onto_scan import METHODS, method_for
 
     return next((each for each in METHODS if each == wanted), method_for(direction))
 
 
-def _print(walked: Walk, series: Series, console: Console) -> None:
+def _print(walked: Walk, series: Series, absolute: bool, console: Console) -> None:
     unit, carried = walked.direction.unit, "onto_scan" in series.entries[0]
+    asked, found, sign = ("requested_value", "value", "") if absolute else ("requested", "measured", "+")
     console.print(f"{'asked':>10}{'measured':>10}{'%':>8}" + (f"{'scan':>10}{'%':>8}" if carried else ""))
     for entry in series.entries:
         cells = [entry, entry["onto_scan"]] if carried else [entry]
-        line = "".join(_cell(cell["measured"], 10) + _cell(cell["measured_percent"], 8) for cell in cells)
-        console.print(f"{entry['requested']:+10.4g}{line}  {entry['note']}".rstrip())
+        line = "".join(_cell(cell[found], 10, sign) + _cell(cell["measured_percent"], 8) for cell in cells)
+        # What was asked of the scan, where both are there: the model's volume begins with another value.
+        console.print(f"{cells[-1][asked]:{sign}10.5g}{line}  {entry['note']}".rstrip())
     if walked.start.value is not None:
-        console.print(f"changes in {unit}; the start has {walked.start.value:.4g} {unit}")
+        kind = "values" if absolute else "changes"
+        console.print(f"{kind} in {unit}; the start has {walked.start.value:.4g} {unit}")
     for name, path in series.files.items():
         console.print(f"{name.replace('_', ' ')}: {path}")
     console.print("All volumes are synthetic. Not for diagnosis.")
 
 
-def _cell(value: float | None, width: int) -> str:
-    return " " * (width - 1) + "-" if value is None else f"{value:+{width}.1f}"
+def _cell(value: float | None, width: int, sign: str = "+") -> str:
+    return " " * (width - 1) + "-" if value is None else f"{value:{sign}{width}.1f}"
 
 
 def _stem(args: argparse.Namespace, model: Model) -> str:

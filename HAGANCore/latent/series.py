@@ -53,7 +53,8 @@ class Series:
     """What was written."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
-    """One for each step, JSON-able: ``requested``, ``measured``, ``path``, …, and ``onto_scan``."""
+    """One for each step, JSON-able: ``requested``, ``measured`` (changes), ``requested_value``, ``value``
+    (the target itself), ``path``, …, and ``onto_scan``."""
     files: dict[str, str] = field(default_factory=dict)
     """Paths of ``table``, ``figure``, ``animation``, ``curve``, and ``scan_…`` of the first two pictures."""
     warnings: list[str] = field(default_factory=list)
@@ -132,6 +133,7 @@ class _Carrier:
             "requested": step.requested,
             "measured": _rounded(change),
             "measured_percent": _rounded(percent_of(change, self._base, walk.direction)),
+            "requested_value": _asked_value(self._base, step),
             "value": _rounded(value),
             **measurements(found),
             **volume.meta["provenance"]["onto_scan"],
@@ -162,6 +164,7 @@ def _written(model: Model, walk: Walk, step: Step, path: Path) -> dict[str, Any]
         "measured": _rounded(step.measured),
         "requested_percent": _rounded(walk.percent(step.requested)),
         "measured_percent": _rounded(walk.percent(step.measured)),
+        "requested_value": _asked_value(walk.start.value, step),
         "value": _rounded(step.value),
         **measurements(found),
         "path": str(write_volume(volume, path.with_name(f"{path.name}.nii.gz"))),
@@ -234,6 +237,11 @@ def _amount(step: Step, direction: Direction) -> str:
 def _plain(text: str) -> str:
     """Return a text as a part of a file's name."""
     return re.sub(r"[^\w.+-]+", "-", text).strip("-") or "direction"
+
+
+def _asked_value(base: float | None, step: Step) -> float | None:
+    """Return what the target should be after a step: what it was, and the change that was asked for."""
+    return None if base is None else _rounded(base + step.requested)
 
 
 def _rounded(value: float | None) -> float | None:

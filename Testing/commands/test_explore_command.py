@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ from PIL import Image
 
 from HAGANCore import load_model, read_volume, write_volume
 from HAGANCore.cli import main
+from HAGANCore.latent.direction import Calibration, Direction, directions_of
+from HAGANCore.latent.store import add_directions
+from HAGANCore.models.modelfile import read_model
+from HAGANCore.segmentation import segment
 from HAGANCore.volumes.phantom import make_phantom
 
 
@@ -76,6 +81,29 @@ def test_percent_are_of_the_start_and_exact_ones_are_met(
     assert step["measured_percent"] == pytest.approx(6, rel=0.03)
 
 
+def test_a_value_of_the_target_itself_is_met(
+    a_steerable_model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    line = ("--model", a_steerable_model_file, "--seed", 8, "--direction", "lung volume", "--out", tmp_path)
+    document = explore(capsys, *line, "--values", "=4500")
+    (step,) = document["steps"]
+    assert document["exact"] is True
+    assert step["requested_value"] == pytest.approx(4500)
+    assert step["requested"] == pytest.approx(4500 - document["start"]["value"], abs=0.01)
+    assert step["value"] == pytest.approx(4500, abs=max(20, 0.02 * abs(step["requested"])))
+    assert step["value"] == pytest.approx(step["lungs_ml"], abs=0.01)
+    with Path(document["files"]["table"]).open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert [float(row[key]) for key in ("requested_value", "value")] == [
+        step[key] for key in ("requested_value", "value")
+    ]
+    assert main(["explore", *map(str, line), "--values", f"={document['start']['value']}"]) == 0
+    value = f"{document['start']['value']:.1f}"
+    table = capsys.readouterr().out.splitlines()
+    assert next(words for words in map(str.split, table) if words[1:2] == [value])[2] == "+0.0"
+    assert any(words.startswith("values in mL; the start has") for words in table)
+
+
 def test_a_scan_is_stepped_on_its_own_grid_and_changed_itself(
     a_steerable_model_file: Path, a_scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -99,6 +127,24 @@ def test_a_scan_is_stepped_on_its_own_grid_and_changed_itself(
     errors = [np.abs(volume.array.astype(float) - scan.array).mean() for volume in (changed, shown)]
     assert errors[0] < 0.7 * errors[1]
     assert {"figure", "scan_figure", "scan_animation"} <= document["files"].keys()
+
+
+def test_a_value_is_the_scans_own_where_it_is_carried_over(
+    a_steerable_model_file: Path, a_scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    wanted = segment(read_volume(a_scan_file)).lungs_ml + 300
+    document = explore(
+        capsys,
+        *("--model", a_steerable_model_file, "--scan", a_scan_file, "--direction", "lung volume"),
+        *("--values", f"={wanted}", "--onto-scan", "--out", tmp_path),
+    )
+    (step,) = document["steps"]
+    assert step["requested"] == pytest.approx(300, abs=0.01)
+    assert step["onto_scan"]["requested_value"] == pytest.approx(wanted, abs=0.01)
+    assert step["onto_scan"]["value"] == pytest.approx(wanted, abs=75)  # of voxels of 180 mL per 1000
+    with Path(document["files"]["table"]).open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["scan_requested_value"]) == step["onto_scan"]["requested_value"]
 
 
 def test_a_latent_file_and_a_difference(
@@ -135,12 +181,44 @@ def test_what_cannot_be_is_refused_in_one_line(
     assert "at once" in refused(capsys, *model, *lungs, "--values", 1, "--hold", "lung volume", *out)
     bare = ("--model", a_model_file(), "--seed", 7)
     assert "hagan directions fit" in refused(capsys, *bare, *lungs, "--values", 1, *out)
-    no_encoder = ("--model", a_steerable_model_file, "--scan", tmp_path / "missing.nii.gz")
-    assert "There is no file" in refused(capsys, *no_encoder, *lungs, "--values", 1, *out)
+    missing = ("--model", a_steerable_model_file, "--scan", tmp_path / "missing.nii.gz")
+    assert "There is no file" in refused(capsys, *missing, *lungs, "--values", 1, *out)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("values", ["much", "1..2", "1..2:1", "1,2%", "1..2%:3", "nan", "1..2:999"])
+def test_a_model_without_an_encoder_cannot_start_from_a_scan(
+    a_model_file: Callable[..., Path], a_scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    no_encoder = read_model(a_model_file(encoders=False))
+    direction = Direction(
+        name="lung volume",
+        vector=np.eye(16)[0],
+        calibration=Calibration((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0)),
+        range=(-1.0, 1.0),
+        fitted_on={"model_sha256": no_encoder.networks_sha256},
+    )
+    model = add_directions(no_encoder.path, [direction], out=tmp_path / "steered.safetensors").path
+    line = ("--model", model, "--direction", "lung volume", "--values", 1, "--out", tmp_path / "out")
+    assert "has no encoder" in refused(capsys, *line, "--scan", a_scan_file)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_measured_has_no_value_to_ask_for(
+    a_steerable_model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    direction = directions_of(load_model(a_steerable_model_file, "cpu"))["lung volume"]
+    age = replace(direction, name="age", unit="years", target="covariate:age", calibrated="predicted")
+    model = tmp_path / "aged.safetensors"
+    add_directions(a_steerable_model_file, [age], out=model)
+    line = ("--model", model, "--seed", 7, "--direction", "age", "--out", tmp_path / "out")
+    assert "give changes, without '='" in refused(capsys, *line, "--values", "=70")
+    assert "Percent are of a measured volume" in refused(capsys, *line, "--values", "5%")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "values", ["much", "1..2", "1..2:1", "1,2%", "1..2%:3", "nan", "1..2:999", "=", "=5%", "500,=4500"]
+)
 def test_values_that_say_nothing_are_wrong_usage(
     values: str, a_steerable_model_file: Path, capsys: pytest.CaptureFixture[str]
 ):
