@@ -38,8 +38,8 @@ DEMO := runs/demo
 DEMO_TRAIN := $(BIN)/hagan train $(DEMO)/cohort --out $(DEMO)/run --config Resources/Models/demo.config.json
 demo-model: $(VENV)/.ready
 	$(BIN)/hagan phantom --count 2400 --size 64 --seed 1 --out $(DEMO)/cohort
-	$(DEMO_TRAIN) --iterations 3160 --set encoder_iterations=0 --set tissue_weight=0.3 \
-	  --set lr_generator=3e-4 --set lr_discriminator=3e-4 --set lr_encoder=1.5e-3
+	$(DEMO_TRAIN) --iterations 3160 --set encoder_iterations=0 --set reconstruction_weight=20 \
+	  --set tissue_weight=0.3 --set lr_generator=3e-4 --set lr_discriminator=3e-4 --set lr_encoder=1.5e-3
 	$(DEMO_TRAIN) --resume --card Resources/Models/demo.card.json --store float16
 	$(BIN)/hagan directions fit --model $(DEMO)/run/model.safetensors \
 	  --target lungs_ml,bones_ml,fat_ml --hold lungs_ml,bones_ml --samples 800 --probes 80 \

@@ -61,7 +61,8 @@ class TrainingConfig:
     iterations: int = 80_000
     """One iteration runs each phase once: D, G, E^H, E^G."""
     encoder_iterations: int = 0
-    """Iterations after those that train only E^H and E^G, against the finished generator."""
+    """Iterations after those that train only E^H and E^G, against the finished generator, at a rate that
+    falls to 0."""
     batch: int = 4
     """Volumes per iteration."""
     accumulate: int = 1

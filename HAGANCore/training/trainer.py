@@ -205,12 +205,21 @@ class Trainer:
         ]
         report: dict[str, Tensor] = {}
         adversarial = self.iteration < self.config.iterations
+        if not adversarial:
+            self._let_encoders_settle()
         for phase in self.phases:
             if adversarial or phase.encodes:
                 self._run_phase(phase, steps, report)
         if adversarial:
             self._update_average()
         return report
+
+    def _let_encoders_settle(self) -> None:
+        """Let the encoders' rate fall to 0 over their own iterations, so that latents and prior agree."""
+        left = (self.config.total_iterations - self.iteration) / self.config.encoder_iterations
+        for phase in self.phases:
+            for group in phase.optimiser.param_groups if phase.encodes else ():
+                group["lr"] = self.config.lr_encoder * left
 
     def _run_phase(self, phase: Phase, steps: list[Step], report: dict[str, Tensor]) -> None:
         trained = (phase.module, *phase.also_in_graph)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from HAGANCore.inference.model import load_model
@@ -93,3 +94,28 @@ def test_the_model_file_of_a_run_takes_standard_normal_latents(tmp_path: Path):
         wanted = networks.average.eval()(drawn[None])[0, 0].numpy()
     made = model.description.profile.normalise(model.generate(seed=3).array)
     np.testing.assert_allclose(made, wanted, atol=1e-3)  # volumes are of whole HU
+
+
+def test_encoders_settle_in_their_own_iterations(tmp_path: Path):
+    with CohortWriter(tmp_path / "cohort", PROFILES["thorax-ct-fov"], 32) as writer:
+        for index in range(2):
+            writer.add(f"ball{index}", np.full((32, 32, 32), 0.1 * index))
+    config = TrainingConfig(
+        latent=LATENT,
+        generator_width=4,
+        discriminator_width=64,
+        ground_encoder_width=32,
+        iterations=1,
+        encoder_iterations=4,
+        batch=2,
+        lr_encoder=1e-3,
+        precision="float32",
+    )
+    trainer = Trainer(Cohort.open(tmp_path / "cohort"), tmp_path / "run", config)
+    rates: list[float] = []
+
+    def note(fraction: float, text: str = "") -> None:
+        rates.extend(p.optimiser.param_groups[0]["lr"] for p in trainer.phases if p.name == "E^G")
+
+    trainer.run(note)
+    assert rates == pytest.approx([1e-3, 1e-3, 7.5e-4, 5e-4, 2.5e-4])
