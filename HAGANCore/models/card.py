@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .modelfile import NETWORKS, ModelFile, count_parameters
 
 
@@ -14,7 +16,9 @@ def card_rows(model: ModelFile) -> dict[str, str]:
         f"{name.replace('_', ' ')} {parameters[name]:,}{'' if name in model.stored else ' (not in the file)'}"
         for name in NETWORKS
     ]
-    extent = " × ".join(f"{length:g}" for length in profile.extent_mm)
+    low, high = (f"{edge:g}".replace("-", "−") for edge in profile.window)
+    # x, y, z, as every viewer says it; the array is z, y, x.
+    extent = " × ".join(f"{length:g}" for length in reversed(profile.extent_mm))
     directions = [
         f"{direction['name']} ({direction['unit']})" if direction.get("unit") else direction["name"]
         for direction in said.directions
@@ -22,20 +26,43 @@ def card_rows(model: ModelFile) -> dict[str, str]:
     rows = {
         "File": f"{model.path} ({model.bytes:,} bytes)",
         "SHA-256": model.sha256,
-        "Volume": f"{architecture.size}³ voxels, {profile.modality} in {profile.unit}, "
-        f"{profile.window[0]:g} to {profile.window[1]:g}",
+        "Volume": f"{architecture.size}³ voxels, {profile.modality} in {profile.unit}, {low} to {high}",
         "Profile": f"{profile.name}: {extent} mm ({'true' if profile.physical else 'nominal'} size)",
         "Latent": f"{architecture.latent} numbers",
         "Classes": ", ".join(said.classes) or "none",
         "Directions": ", ".join(directions) or "none",
         "Normalisation": architecture.normalisation,
         "Parameters": f"{', '.join(networks)}; total {parameters['total']:,}",
-        **{key.replace("_", " ").capitalize(): str(value) for key, value in said.training.items()},
+        **_training_rows(said.training),
         "Licence": said.licence,
         "Intended use": said.intended_use,
         "Citation": said.citation,
     }
     return {key: value for key, value in rows.items() if value}
+
+
+def _training_rows(training: dict[str, Any]) -> dict[str, str]:
+    """Return what is known of the training: counts with separators, a time, groups as ``name value``."""
+    rows = {}
+    for key, value in training.items():
+        if key == "seconds" and isinstance(value, int | float):
+            hours, minutes = divmod(round(value / 60), 60)
+            rows["Training time"] = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+            continue
+        if isinstance(value, dict):
+            text = ", ".join(f"{name} {_plain(part)}" for name, part in value.items())
+        else:
+            text = _plain(value)
+        rows[key.replace("_", " ").capitalize()] = text
+    return rows
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def card_text(model: ModelFile) -> str:

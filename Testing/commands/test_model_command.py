@@ -115,7 +115,7 @@ def test_info_reads_well(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     made = capsys.readouterr().out
     assert main(["model", "info", str(path)]) == 0
     assert capsys.readouterr().out == made
-    for text in ("Random weights, 32³ [random]", "-1024 to 600", "class 0, class 1", "thorax-ct"):
+    for text in ("Random weights, 32³ [random]", "−1024 to 600", "class 0, class 1", "thorax-ct"):
         assert text in made
     assert "(not in the file); total" in made
 
