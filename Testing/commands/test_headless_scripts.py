@@ -8,7 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from HAGANCore.models.modelfile import read_model
+from HAGANCore.resources import resource_path
+from HAGANCore.volumes.cohort import CohortWriter
+from HAGANCore.volumes.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "HAGANSlicer" / "Scripts"
@@ -46,6 +52,30 @@ def test_generate_writes_a_volume_in_plain_python(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
     assert out.exists()
+
+
+def test_encode_writes_latent_and_reconstruction_in_plain_python(tmp_path: Path) -> None:
+    scan = resource_path("SampleData/thorax_phantom.nii.gz")
+    done = run(SCRIPTS / "hagan_encode.py", scan, "--model", "demo", "--out", tmp_path / "encoded", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+    names = [path.name for path in (tmp_path / "encoded").iterdir()]
+    assert any(name.endswith(".latent.json") for name in names)
+    assert any(name.endswith(".nii.gz") for name in names)
+
+
+def test_train_writes_a_model_in_plain_python(tmp_path: Path) -> None:
+    with CohortWriter(tmp_path / "cohort", PROFILES["thorax-ct-fov"], 32) as writer:
+        for index in range(2):
+            writer.add(f"v{index}", np.full((32, 32, 32), index / 4 - 0.5))
+    fields = ("latent=8", "generator_width=4", "discriminator_width=64", "ground_encoder_width=16", "batch=1")
+    small = [f"--set={field}" for field in (*fields, "precision=float32")]
+    line = ["--out", str(tmp_path / "run"), "--iterations", "1", "--device=cpu", "--json", *small]
+    done = run(SCRIPTS / "hagan_train.py", tmp_path / "cohort", *line)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["finished"], document["iteration"]) == (True, 1)
+    assert read_model(document["model"]).description.architecture.size == 32
 
 
 @pytest.mark.parametrize("command", ["generate", "encode", "train"])

@@ -58,6 +58,20 @@ def a_latent(a_window: Any, a_steered_model: dict[str, Any]) -> Any:
 
 
 @pytest.fixture
+def an_encoded_latent(a_window: Any, a_steered_model: dict[str, Any]) -> Any:
+    """The latent of the phantom that comes along, encoded with the model 'steered'."""
+    from HAGANSlicerLib.scene import latents
+
+    from HAGANCore.inference.model import load_model
+    from HAGANCore.resources import resource_path
+    from HAGANCore.volumes.io import read_volume
+
+    scan = read_volume(resource_path("SampleData/thorax_phantom.nii.gz"))
+    latent = load_model("steered", "cpu").encode(scan).latent
+    return latents.add_latent(slicer.mrmlScene, latent.to_document(), "phantom latent")
+
+
+@pytest.fixture
 def a_panel(a_window: Any, a_latent: Any, process_events_until: Any) -> Any:
     """The panel with that latent chosen, and its start shown and measured."""
     panel = a_window.panels["explore"]
@@ -179,6 +193,22 @@ def test_what_the_worker_does_not_measure_is_said(a_panel: Any, process_events_u
     process_events_until(lambda: idle(a_panel), SLOW)
     assert row.measured.text == "not measured"
     row.target = "lungs_ml"
+
+
+def test_an_encoded_scan_is_explored_in_its_patient_s_place(
+    a_window: Any, an_encoded_latent: Any, process_events_until: Any
+) -> None:
+    panel = a_window.panels["explore"]
+    panel.ui.exploreLatentSelector.setCurrentNode(an_encoded_latent)
+    (row,) = panel.rows
+    process_events_until(lambda: row.start is not None and idle(panel), SLOW)
+    assert "Encoded from a scan with 'demo'" in panel.ui.startText.text
+    (volume,) = volumes_shown()
+    assert volume.GetName() == "phantom explored (synthetic)"
+    drag(row, 400)()
+    process_events_until(lambda: idle(panel) and "(+" in row.measured.text, SLOW)
+    assert volumes_shown() == [volume]
+    assert volume.GetAttribute("HAGAN.start") == '"encode"'
 
 
 def test_dragging_previews_and_releasing_makes_the_full_volume(

@@ -27,6 +27,21 @@ def test_models_of_the_registry_can_be_chosen_and_the_last_entry_imports(a_windo
     assert selector.currentText == texts[0]
 
 
+def test_import_in_the_list_of_models_asks_for_a_file_and_leaves_the_model(
+    a_window: Any, monkeypatch: Any
+) -> None:
+    header, models = a_window.header.ui, a_window.panels["models"]
+    asked: list[bool] = []
+    monkeypatch.setattr(models, "choose_files", lambda: asked.append(models.widget.visible) or [])
+    before = header.modelSelector.currentText
+    choose(header.modelSelector, "import…")
+    assert asked == [True]  # with the tab in front that shows how the import goes
+    assert header.modelSelector.currentText == before
+    assert a_window.context.model is not None
+    assert not models.job.running
+    header.panels.setCurrentIndex(0)
+
+
 def test_a_model_that_is_not_here_says_how_to_obtain_it(a_window: Any, process_events_until: Any) -> None:
     selector = a_window.header.ui.modelSelector
     choose(selector, "hagan-copdgene")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import slicer
 from slicer_harness.law import law
-from slicer_harness.lint import problems, widgets_of
+from slicer_harness.lint import problems, tab_problems, widgets_of
 
 MODULE = Path(__file__).resolve().parents[2] / "HAGANSlicer"
 UI_FILES = sorted((MODULE / "Resources" / "UI").glob("*.ui"))
@@ -21,6 +21,8 @@ OPERATED = {
     *("qMRMLSpinBox", "qMRMLSubjectHierarchyComboBox"),
 }
 """Classes that a person clicks, drags or types into."""
+REACHED = OPERATED | {"QTabWidget", "QTextBrowser", "ctkCollapsibleButton"}
+"""Classes that a person without a mouse must get to."""
 OF_LAYOUTS = {"leftMargin", "topMargin", "rightMargin", "bottomMargin", "margin", "spacing"}
 OF_LAYOUTS |= {"horizontalSpacing", "verticalSpacing"}
 LARGEST_MINIMUM = 200  # pixels: less than half of Slicer's module panel
@@ -93,6 +95,31 @@ def test_every_control_has_a_tooltip(widgets):
         if item.get("class") in OPERATED and not (properties_of(item).get("toolTip") is not None)
     ]
     assert silent == []
+
+
+def test_tab_reaches_every_control_in_the_order_of_reading(a_ui_file):
+    assert tab_problems(a_ui_file, REACHED) == []
+
+
+@pytest.mark.parametrize(
+    ("stops", "message"),
+    [
+        (["first", "second"], None),
+        (["second", "first"], "leaves the order of reading at first"),
+        (["first"], "does not reach second"),
+        (["first", "second", "first"], "goes to first twice"),
+        (["first", "second", "third"], "go to third, which is not there"),
+    ],
+)
+def test_the_check_of_tab_stops_finds_what_is_wrong(stops, message, tmp_path):
+    widgets = "".join(f'<widget class="QCheckBox" name="{name}"/>' for name in ("first", "second"))
+    tabs = "".join(f"<tabstop>{name}</tabstop>" for name in stops)
+    path = tmp_path / "panel.ui"
+    path.write_text(
+        f'<ui><widget class="QWidget" name="all">{widgets}</widget><tabstops>{tabs}</tabstops></ui>'
+    )
+    found = tab_problems(path, REACHED)
+    assert found == [] if message is None else [line for line in found if message in line]
 
 
 def test_nothing_has_a_fixed_size(widgets):

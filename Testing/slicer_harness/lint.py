@@ -26,6 +26,25 @@ def widgets_of(ui_files: list[Path]) -> dict[str, set[str]]:
     return classes
 
 
+def tab_problems(ui_file: Path, operated: set[str]) -> list[str]:
+    """One line per control of a .ui file that Tab does not reach, or not in the order in which one reads."""
+    root = ET.parse(ui_file).getroot()
+    stops = [stop.text or "" for stop in root.iter("tabstop")]
+    classes = {item.get("name", ""): item.get("class", "") for item in root.iter("widget")}
+    reached = [name for name in classes if name in stops]
+    found = [
+        f"Tab does not reach {name}"
+        for name, kind in classes.items()
+        if kind in operated and name not in stops
+    ]
+    found += [f"Tab shall go to {name}, which is not there" for name in stops if name not in classes]
+    found += [f"Tab goes to {name} twice" for name in reached if stops.count(name) > 1]
+    wrong = [name for name, stop in zip(reached, stops, strict=False) if name != stop]
+    if not found and wrong:
+        found.append(f"Tab leaves the order of reading at {wrong[0]}")
+    return found
+
+
 def problems(path: Path, widgets: dict[str, set[str]]) -> list[str]:
     """One line per thing in a Python file that fails in Slicer."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
