@@ -24,6 +24,7 @@ from .disentangle import (
 )
 from .fit import FEWEST, Fitted, Method, factorise, fit
 from .samples import Measurements
+from .seconds import Seconds
 from .targets import TARGETS, target_named
 
 if TYPE_CHECKING:
@@ -88,9 +89,17 @@ class Plan:
         """Return what the direction for a target holds fixed."""
         return tuple(name for name in self.hold if name != target)
 
+    def name_of(self, target: str) -> str:
+        """Return the name of the direction for a target."""
+        return self.names.get(target, TARGETS[target].title)
+
 
 def fit_directions(
-    model: Model, plan: Plan, measurements: Measurements, progress: Progress = no_progress
+    model: Model,
+    plan: Plan,
+    measurements: Measurements,
+    progress: Progress = no_progress,
+    seconds: Seconds | None = None,
 ) -> tuple[Direction, ...]:
     """Fit directions on volumes that the model makes.
 
@@ -99,17 +108,22 @@ def fit_directions(
         plan: what to fit.
         measurements: of this model; with a folder the work can be interrupted and goes on there.
         progress: called for every volume.
+        seconds: told what each direction takes by itself.
 
     Raises:
         HaganError: too few volumes could be measured, a target does not vary, all that a direction would
             move is held fixed, or scikit-learn is missing.
     """
+    seconds = Seconds() if seconds is None else seconds
     everyone = tuple(dict.fromkeys((*plan.targets, *plan.hold)))
     latents, probes = _latents(model, plan)
     table = measurements.of(latents, part_of(progress, 0.0, 0.4), "volumes measured")
     z = np.array([latent.z for latent in latents], np.float64)
     columns = {name: table[:, index] for index, name in enumerate(TARGETS)}
-    fitted = {name: fit(z, columns[name], name, plan.method) for name in everyone}
+    fitted = {}
+    for name in everyone:
+        with seconds.of(*([plan.name_of(name)] if name in plan.targets else [])):
+            fitted[name] = fit(z, columns[name], name, plan.method)
     weights = {name: found.weights for name, found in fitted.items()}
     sds = {name: float(np.nanstd(values)) for name, values in columns.items()}
     vectors = [
@@ -132,14 +146,15 @@ def fit_directions(
         held = [[everyone.index(other) for other in plan.held_by(name)] for name in everyone]
         vectors = corrected(vectors, slopes, held)
     wanted = [everyone.index(name) for name in plan.targets]
-    responses = respond(
-        measurements,
-        probes,
-        [vectors[index] for index in wanted],
-        [_PARTS * spans[index] for index in wanted],
-        part_of(progress, 0.5, 1.0),
-        "steps measured",
-    )
+    with seconds.of(*map(plan.name_of, plan.targets)):
+        responses = respond(
+            measurements,
+            probes,
+            [vectors[index] for index in wanted],
+            [_PARTS * spans[index] for index in wanted],
+            part_of(progress, 0.5, 1.0),
+            "steps measured",
+        )
     # The gain may depend on all that is known to vary, held or not.
     features = np.array([fit(z, columns[name], name).weights for name in TARGETS if sds[name] > 0])
     facts = {
@@ -149,32 +164,45 @@ def fit_directions(
         "class": "drawn" if plan.class_ is None and model.architecture.classes else plan.class_,
         "volumes": measurements.quality,
     }
-    return tuple(
-        _direction(name, plan, fitted[name], vectors[index], answer, columns[name], features, sds, facts)
-        for name, index, answer in zip(plan.targets, wanted, responses, strict=True)
-    )
+    made = []
+    for name, index, answer in zip(plan.targets, wanted, responses, strict=True):
+        with seconds.of(plan.name_of(name)):
+            made.append(
+                _direction(
+                    name, plan, fitted[name], vectors[index], answer, columns[name], features, sds, facts
+                )
+            )
+    return tuple(made)
 
 
 def factor_directions(
-    model: Model, count: int, measurements: Measurements | None, progress: Progress = no_progress
+    model: Model,
+    count: int,
+    measurements: Measurements | None,
+    progress: Progress = no_progress,
+    seconds: Seconds | None = None,
 ) -> tuple[Direction, ...]:
     """Return directions without a target, found in the generator's first layer, for the user to name.
 
     Their amounts are lengths in latent space. What they move is measured where ``measurements`` are given,
     per length 1, with the standard deviations over the latents it was measured on.
     """
-    found = factorise(model.file.generator(), count)
+    seconds = Seconds() if seconds is None else seconds
+    names = [f"factor {index + 1}" for index in range(count)]
+    with seconds.of(*names):
+        found = factorise(model.file.generator(), count)
     effects: list[dict[str, float]] = [{}] * count
     if measurements is not None:
         latents = [model.latent(seed) for seed in range(PROBES)]
         lengths = [np.array([-1.0, 1.0])] * count
-        answers = respond(measurements, latents, [vector for vector, _ in found], lengths, progress)
+        with seconds.of(*names):
+            answers = respond(measurements, latents, [vector for vector, _ in found], lengths, progress)
         sds = {name: float(np.nanstd(answers[0].base[:, index])) for index, name in enumerate(TARGETS)}
         effects = [effects_of(answer, None, {n: sd for n, sd in sds.items() if sd > 0}) for answer in answers]
     edge = FACTOR_RANGE
     return tuple(
         Direction(
-            name=f"factor {index + 1}",
+            name=names[index],
             vector=vector.astype(np.float32),
             method="factorisation",
             calibrated="none",
@@ -249,7 +277,7 @@ def _direction(
     facts: dict[str, Any],
 ) -> Direction:
     least, most = np.nanquantile(values, PLAUSIBLE)
-    name = plan.names.get(target, TARGETS[target].title)
+    name = plan.name_of(target)
     calibrated = calibrate(responses, target, features, (float(least), float(most)), name)
     effects = effects_of(responses, target, {n: sd for n, sd in sds.items() if sd > 0})
     return Direction(

@@ -22,6 +22,7 @@ from .calibrate import linear
 from .direction import Direction
 from .disentangle import conditional
 from .fit import Method, fit, require_variation
+from .seconds import Seconds
 from .targets import TARGETS, target_named
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def fit_covariate(
     unit: str = "",
     folder: Path | str | None = None,
     progress: Progress = no_progress,
+    seconds: Seconds | None = None,
 ) -> Direction:
     """Fit the direction of a covariate on a cohort's encoded scans.
 
@@ -138,6 +140,7 @@ def fit_covariate(
         unit: of the covariate.
         folder: where encoded latents are kept.
         progress: called for every volume.
+        seconds: told what the direction takes, encoding not counted.
 
     Raises:
         HaganError: see :func:`read_covariate`, :func:`encode_cohort` and :func:`~HAGANCore.latent.fit.fit`.
@@ -148,7 +151,8 @@ def fit_covariate(
         values = read_covariate(covariates, column, [entry.id for entry in cohort.entries])
     require_variation(values, column)  # said before the work
     z = encode_cohort(model, cohort, folder, part_of(progress, 0.0, 0.9))
-    fitted = fit(z, values, column, method)
+    with (Seconds() if seconds is None else seconds).of(name or column):
+        fitted = fit(z, values, column, method)
     others = []
     for target in hold:
         target_named(target)
