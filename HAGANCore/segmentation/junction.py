@@ -15,6 +15,9 @@ _ASIDE = 60.0
 """mm to either side of the spine within which the path runs; a lung reaches further out in every slice."""
 _STRAY = 0.003
 """Cost of a step in each mm away from the spine: decides only where nothing else does."""
+_ALONG = 8.0
+"""mm of the Gaussian by which costs are averaged over slices: where no line is seen between lungs that
+touch, the path would else leap from slice to slice."""
 
 
 def left_of_junction(air: Mask, hu: HU, middle: float, spacing: Triple) -> Mask:
@@ -28,8 +31,20 @@ def left_of_junction(air: Mask, hu: HU, middle: float, spacing: Triple) -> Mask:
     stray = _STRAY * spacing[2] * np.abs(np.arange(air.shape[2])[band] - middle)
     # A voxel of lung costs 5, one that the junction fills to a third 3, tissue nothing.
     cost = np.where(air[:, :, band], (-300.0 - hu[:, :, band]) / 100.0, 0.0) + stray
-    path = first + _cheapest_paths(cost)
+    path = first + _cheapest_paths(_smoothed_along(cost, spacing[0]))
     return np.arange(air.shape[2]) >= path[:, :, None]
+
+
+def _smoothed_along(cost: np.ndarray, mm: float) -> np.ndarray:
+    """Return the costs (z, y, x) averaged over neighbouring slices, which are ``mm`` apart."""
+    reach = min(round(2.5 * _ALONG / mm), len(cost) - 1)
+    index = np.arange(len(cost))
+    smoothed, weights = np.zeros_like(cost), 0.0
+    for offset in range(-reach, reach + 1):
+        weight = float(np.exp(-0.5 * (offset * mm / _ALONG) ** 2))
+        smoothed += weight * cost[np.clip(index + offset, 0, len(cost) - 1)]
+        weights += weight
+    return smoothed / weights
 
 
 def _cheapest_paths(cost: np.ndarray) -> np.ndarray:

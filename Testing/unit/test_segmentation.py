@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from HAGANCore.errors import Cancelled
 from HAGANCore.segmentation import BONES, LABELS, LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
+from HAGANCore.segmentation.junction import left_of_junction
 from HAGANCore.segmentation.morphology import closed, dilate, erode, label_slices, opened
 from HAGANCore.volumes.io import read_volume
 from HAGANCore.volumes.orientation import canonical_view
@@ -368,3 +369,13 @@ def test_an_oblique_grid_gives_the_same_millilitres(a_real_scan: Callable) -> No
     _, oblique = a_real_scan("thorax_cip_64_oblique.nrrd")
     for name, value in straight.measurements().items():
         assert oblique.measurements()[name] == pytest.approx(value, rel=0.01), name
+
+
+def test_where_no_line_is_seen_between_touching_lungs_their_border_does_not_leap_from_slice_to_slice() -> (
+    None
+):
+    hu = np.random.default_rng(0).normal(-850.0, 40.0, (40, 40, 60))
+    left = left_of_junction(np.ones(hu.shape, bool), hu, 30.0, (3.0, 3.0, 3.0))
+    border = left.argmax(axis=2)
+    # Within 9 mm in nearly every row; it was 61 % of them where each slice was looked at alone.
+    assert np.mean(np.abs(np.diff(border, axis=0)) > 3) < 0.1
