@@ -165,6 +165,30 @@ def test_refinement_can_be_cancelled(
     assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == 1
 
 
+def test_a_scene_closed_in_the_middle_stays_empty_and_the_next_scan_is_encoded(
+    a_panel: Any, a_window: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    a_panel.ui.inputSelector.setCurrentNode(add_scan(a_phantom))
+    wait_for_check(a_panel, process_events_until)
+    a_panel.ui.refineSpinBox.setValue(500)
+    a_panel.ui.encodeButton.click()
+    process_events_until(lambda: a_panel.job.bar.value > 0, 120)
+    slicer.mrmlScene.Clear(0)
+    assert not a_panel.job.running
+    assert "dropped" in a_window.header.ui.messageLabel.text
+    process_events_until(lambda: not a_window.worker._requests.open_ids, 30)
+    assert not slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert not list(a_window.worker.session.glob("*.npy"))
+    assert not a_panel.ui.compareRow.visible
+    a_panel.ui.inputSelector.setCurrentNode(add_scan(a_phantom, name="next"))
+    wait_for_check(a_panel, process_events_until)
+    a_panel.ui.refineSpinBox.setValue(0)
+    a_panel.ui.segmentCheckBox.setChecked(False)
+    a_panel.ui.encodeButton.click()
+    process_events_until(lambda: not a_panel.job.running, 120)
+    assert slicer.util.getNode("next reconstruction (synthetic)")
+
+
 def test_a_model_without_encoder_says_so(
     a_panel: Any, a_window: Any, a_model_file: Any, process_events_until: Any
 ) -> None:

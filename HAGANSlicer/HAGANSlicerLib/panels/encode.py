@@ -88,7 +88,7 @@ class EncodePanel(Panel):
             self._say_check(_("waiting for a model"))
         elif not model["has_encoder"]:
             self._say_check(_("This model has no encoder: it can generate, not encode."))
-        elif node is None:
+        elif node is None or self.context.parameters is None:  # none, or it goes with the scene that closes
             self._say_check(_("Select a scan above; load one first where the list is empty."))
         elif self.ui.encodeButton.isVisible() and (wire := self._send(node)) is not None:
             self._say_check(_("looking at the scan…"))
