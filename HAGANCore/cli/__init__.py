@@ -15,6 +15,7 @@ from types import FrameType
 from ..errors import Cancelled, HaganError
 from ..processes import share_cores
 from .console import Console
+from .usage import UsageError
 
 COMMANDS = {
     "demo": "show the whole chain on one scan: generate, encode, map back, measure",
@@ -54,7 +55,11 @@ def build_parser(chosen: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, *, of_action: bool = False) -> None:
-    """Add the options that every command has, and, with ``of_action``, each of its actions once more."""
+    """Add the options that every command has, and, with ``of_action``, each of its actions once more.
+
+    The parser itself is left in ``args.parser``: that of the action where there is one.
+    """
+    parser.set_defaults(parser=parser)
     # The defaults of an action are suppressed: they must not undo what was given before its name.
     default = argparse.SUPPRESS if of_action else False
     parser.add_argument(
@@ -73,7 +78,11 @@ def _raise_cancelled(signum: int, frame: FrameType | None) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``hagan``; returns the exit code: 0 done, 1 an error said in one line, 2 wrong usage."""
+    """Run ``hagan``; returns the exit code: 0 done, 1 an error said in one line.
+
+    Raises:
+        SystemExit: with 2, as argparse does, where the command line itself is wrong; with 0 after ``--help``.
+    """
     share_cores()
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = build_parser(arguments[:1]).parse_args(arguments)
@@ -88,6 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `hagan … | head`: the reader has left; keep the interpreter's flush quiet too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UsageError as error:
+        parser: argparse.ArgumentParser = args.parser
+        parser.error(str(error))
     except (Exception, KeyboardInterrupt) as error:
         if args.debug:
             traceback.print_exc()

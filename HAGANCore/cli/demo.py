@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import Console
+from .usage import UsageError, check_refinement
 
 if TYPE_CHECKING:
     from ..inference.encode import Encoding
@@ -77,7 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run the chain; returns its figures and the paths of what was written."""
-    from ..errors import HaganError
     from ..inference.model import load_model
     from ..memory import peak_memory
     from ..progress import part_of
@@ -86,7 +86,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..volumes.io import read_volume
 
     if args.count < 1:
-        raise HaganError(f"The number of synthetic volumes must be at least 1; found {args.count}.")
+        raise UsageError(f"The number of synthetic volumes must be at least 1; found {args.count}.")
+    check_refinement(args.refine)
     started = time.perf_counter()
     scan_path = Path(args.scan) if args.scan else resource_path("SampleData/thorax_phantom.nii.gz")
     model = load_model(args.model)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import HaganError
+from .usage import device
 
 if TYPE_CHECKING:
     from ..latent.direction import Direction
@@ -23,7 +24,9 @@ def add_measuring_options(parser: argparse._ActionsContainer) -> None:
         help="what is measured: full volumes, or low-resolution ones (auto: where these have 64³ voxels)",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each core)")
-    parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, …")
+    parser.add_argument(
+        "--device", type=device, default="auto", metavar="D", help="auto (default), cpu, cuda, …"
+    )
 
 
 def add_write_option(parser: argparse._ActionsContainer) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,11 +14,14 @@ from ..errors import HaganError
 from ..progress import part_of
 from .console import Console
 from .directions_common import add_measuring_options, add_write_option, added, check_place, line_about
+from .usage import UsageError, check_seed, made_of_options
 
 if TYPE_CHECKING:
     from ..inference.model import Model
+    from ..latent.build import Plan
     from ..latent.direction import Direction
     from ..latent.samples import Measurements
+    from ..latent.seconds import Seconds
     from ..models.modelfile import ModelFile
     from ..progress import Progress
 
@@ -61,7 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--report",
         type=Path,
         metavar="FOLDER",
-        help="measurements, effects matrix and *.direction.json (default: directions-MODEL here)",
+        help="measurements, table, effects matrix and *.direction.json (default: directions-MODEL here)",
     )
     add_write_option(where)
     where.add_argument("--replace", action="store_true", help="replace directions of the same name")
@@ -75,45 +80,82 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Fit the directions; returns the document of ``--json``."""
     from ..inference.model import load_model
     from ..latent.extras import estimators, plotting
+    from ..latent.seconds import Seconds
 
     _check_fit_options(args)
+    plan = _plan(args)
     check_place(args)
     estimators(), plotting()  # what is missing is said before the work
     model = load_model(args.model, args.device)
     _refuse_names_in_use(args, model.file)
     report = args.report or Path(f"directions-{model.name}")
-    begun = time.perf_counter()
+    begun, seconds = time.perf_counter(), Seconds()
     if args.samples < _FEW_SAMPLES and args.method != "factorisation" and not args.cohort:
         console.warn(f"{args.samples} samples make a rough direction; take {_FEW_SAMPLES} or more.")
     with console.progress("fit") as progress:
-        found = _fitted(args, model, report, progress)
+        found = _fitted(args, plan, model, report, progress, seconds)
     written = added(args, found)
-    seconds = time.perf_counter() - begun
+    total = time.perf_counter() - begun
+    common = total - sum(seconds.own.values())
     files = _reported(found, report, console)
+    files.append(_table(found, seconds.own, common, report))
     for direction in found:
-        console.print(line_about(direction))
-    console.print(f"{len(found)} in {written.path}; report in {report}, {seconds:.0f} s.")
+        console.print(f"{line_about(direction)}; {seconds.own[direction.name]:.1f} s")
+    console.print(
+        f"{len(found)} in {written.path}; report in {report}, {total:.0f} s, {common:.0f} s of them for what "
+        "all share."
+    )
     return {
         "model": str(written.path),
         "sha256": written.sha256,
-        "directions": [direction.to_document() for direction in found],
+        "directions": [
+            {**direction.to_document(), "seconds": round(seconds.own[direction.name], 3)}
+            for direction in found
+        ],
         "report": [str(path) for path in files],
-        "seconds": round(seconds, 3),
+        "common_seconds": round(common, 3),
+        "seconds": round(total, 3),
     }
 
 
 def _check_fit_options(args: argparse.Namespace) -> None:
     if args.cohort is None and (args.column or args.covariates):
-        raise HaganError("--column and --covariates are of a cohort; give its folder with --cohort.")
+        raise UsageError("--column and --covariates are of a cohort; give its folder with --cohort.")
     if args.cohort is not None and (args.target or not args.column or args.method == "factorisation"):
-        raise HaganError("With --cohort give the covariate with --column, and neither --target nor factors.")
+        raise UsageError("With --cohort give the covariate with --column, and neither --target nor factors.")
     if args.count is not None and args.method != "factorisation":
-        raise HaganError("--count is the number of directions by --method factorisation.")
+        raise UsageError("--count is the number of directions by --method factorisation.")
+    if args.count is not None and args.count < 1:
+        raise UsageError(f"--count must be 1 or more; found {args.count}.")
     if args.method == "factorisation" and (args.target or args.hold):
-        raise HaganError("Factorisation knows no targets; leave out --target and --hold.")
+        raise UsageError("Factorisation knows no targets; leave out --target and --hold.")
     several = len(args.target or _DEFAULT_TARGETS) > 1 and not args.cohort
     if args.name is not None and (several or args.method == "factorisation"):
-        raise HaganError("--name names one direction; fit one, or rename them afterwards.")
+        raise UsageError("--name names one direction; fit one, or rename them afterwards.")
+
+
+def _plan(args: argparse.Namespace) -> Plan | None:
+    """Return what is to be fitted on the model's own volumes; None for covariates and for factors."""
+    from ..latent.build import Plan
+    from ..latent.targets import target_named
+
+    check_seed(args.seed)
+    with made_of_options():
+        for target in args.hold:
+            target_named(target)
+        if args.cohort is not None or args.method == "factorisation":
+            return None
+        targets = args.target or _DEFAULT_TARGETS
+        return Plan(
+            targets=targets,
+            hold=args.hold,
+            names={targets[0]: args.name} if args.name else {},
+            method=args.method,
+            samples=args.samples,
+            seed=args.seed,
+            class_=args.class_,
+            probes=args.probes,
+        )
 
 
 def _refuse_names_in_use(args: argparse.Namespace, file: ModelFile) -> None:
@@ -134,31 +176,26 @@ def _refuse_names_in_use(args: argparse.Namespace, file: ModelFile) -> None:
 
 
 def _fitted(
-    args: argparse.Namespace, model: Model, report: Path, progress: Progress
+    args: argparse.Namespace,
+    plan: Plan | None,
+    model: Model,
+    report: Path,
+    progress: Progress,
+    seconds: Seconds,
 ) -> tuple[Direction, ...]:
-    from ..latent.build import Plan, factor_directions, fit_directions
+    from ..latent.build import factor_directions, fit_directions
     from ..latent.samples import Measurements
 
     def measurements() -> Measurements:
         return Measurements(model, report, args.quality, args.jobs)
 
     if args.cohort is not None:
-        return (_fitted_covariate(args, model, report, measurements, progress),)
-    if args.method == "factorisation":
-        on_chest = model.profile.modality == "CT" and model.profile.anatomy == "thorax"
-        return factor_directions(model, args.count or 5, measurements() if on_chest else None, progress)
-    targets = args.target or _DEFAULT_TARGETS
-    plan = Plan(
-        targets=targets,
-        hold=args.hold,
-        names={targets[0]: args.name} if args.name else {},
-        method=args.method,
-        samples=args.samples,
-        seed=args.seed,
-        class_=args.class_,
-        probes=args.probes,
-    )
-    return fit_directions(model, plan, measurements(), progress)
+        return (_fitted_covariate(args, model, report, measurements, progress, seconds),)
+    if plan is not None:
+        return fit_directions(model, plan, measurements(), progress, seconds)
+    on_chest = model.profile.modality == "CT" and model.profile.anatomy == "thorax"
+    among = measurements() if on_chest else None
+    return factor_directions(model, args.count or 5, among, progress, seconds)
 
 
 def _fitted_covariate(
@@ -167,6 +204,7 @@ def _fitted_covariate(
     report: Path,
     measurements: Callable[[], Measurements],
     progress: Progress,
+    seconds: Seconds,
 ) -> Direction:
     import numpy as np
 
@@ -190,6 +228,7 @@ def _fitted_covariate(
         unit=args.unit,
         folder=report,
         progress=part_of(progress, 0.6 if args.hold else 0.0, 1.0),
+        seconds=seconds,
     )
 
 
@@ -203,3 +242,20 @@ def _reported(found: Sequence[Direction], report: Path, console: Console) -> lis
         console.print(matrix.text())
         files += matrix.save(report)
     return files
+
+
+def _table(found: Sequence[Direction], own: dict[str, float], common: float, report: Path) -> Path:
+    """Write one row for each direction; the seconds that all share stand in each."""
+    from ..files import written_whole
+
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["direction", "unit", "r2", "auc", "samples", "seconds", "common_seconds"])
+    for each in found:
+        scores = ["" if score is None else f"{score:.4f}" for score in (each.r2, each.auc)]
+        seconds = [f"{own[each.name]:.3f}", f"{common:.3f}"]
+        rows.writerow([each.name, each.unit, *scores, each.samples or "", *seconds])
+    path = report / "directions.csv"
+    with written_whole(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+    return path

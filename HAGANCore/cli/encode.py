@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .console import Console
 from .generate import add_model_arguments, memory_entries
+from .usage import check_refinement
 
 if TYPE_CHECKING:
     from ..inference.encode import Encoding
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict:
     """Encode the scan; returns the document of ``--json``."""
+    check_refinement(args.refine)
     from ..volumes.io import read_volume, scan_name, write_volume
 
     # A scan is unpacked without Python's lock, so that takes no time beside loading torch and the model.

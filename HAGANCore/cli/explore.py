@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HaganError
 from .console import Console
 from .generate import add_model_arguments, memory_entries
+from .usage import UsageError, check_refinement, check_seed
 
 if TYPE_CHECKING:
     from ..inference.latentfile import Latent
@@ -141,12 +142,12 @@ def amounts(text: str) -> Amounts:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Walk and write; returns the document of ``--json``."""
+    _check(args)
     from ..inference.model import load_model
     from ..latent.series import Target, measurements, write_series
     from ..latent.walk import start_of, walk
     from ..progress import part_of
 
-    _check(args)
     begun = time.perf_counter()
     model = load_model(args.model, args.device, args.precision)
     direction, held = _directions(model, args.direction, args.hold)
@@ -195,11 +196,14 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.refine < 0:
-        raise HaganError(f"The number of refinement steps must be 0 or more; found {args.refine}.")
+    check_refinement(args.refine)
+    if args.seed is not None:
+        check_seed(args.seed)
     if args.scan is None and (args.onto_scan or args.refine):
         option = "--onto-scan" if args.onto_scan else "--refine"
-        raise HaganError(f"{option} needs a scan; give one with --scan.")
+        raise UsageError(f"{option} needs a scan; give one with --scan.")
+    if args.direction in args.hold:
+        raise UsageError(f"'{args.direction}' cannot be moved and held fixed at once; take it out of --hold.")
 
 
 def _directions(model: Model, name: str, hold: list[str]) -> tuple[Direction, list[Direction]]:
@@ -213,8 +217,6 @@ def _directions(model: Model, name: str, hold: list[str]) -> tuple[Direction, li
                 f"The model '{model.name}' has no direction '{wanted}'; "
                 + (f"it has {there}." if known else "it has none: fit some with 'hagan directions fit'.")
             )
-    if name in hold:
-        raise HaganError(f"'{name}' cannot be moved and held fixed at once; take it out of --hold.")
     return known[name], [known[each] for each in dict.fromkeys(hold)]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HaganError
 from ..progress import part_of
 from .console import Console
+from .usage import UsageError, device
 
 if TYPE_CHECKING:
     from ..inference.model import Model
@@ -68,7 +69,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--class", dest="class_", metavar="C", help="class of a conditional model, by name or index"
     )
-    parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1, …")
+    parser.add_argument(
+        "--device", type=device, default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1, …"
+    )
     parser.add_argument(
         "--precision", default="auto", choices=("auto", "float32", "bfloat16"), help="default: auto"
     )
@@ -95,17 +98,21 @@ def seeds(text: str) -> list[int]:
 def run(args: argparse.Namespace, console: Console) -> dict:
     """Make the volumes; returns the document of ``--json``."""
     if args.count is not None and not 1 <= args.count <= _MOST_VOLUMES:
-        raise HaganError(f"The count must be from 1 to {_MOST_VOLUMES:,}; found {args.count}.")
+        raise UsageError(f"The count must be from 1 to {_MOST_VOLUMES:,}; found {args.count}.")
+    if not 0 <= args.truncation <= 1:
+        raise UsageError(f"The truncation must be from 0 to 1; found {args.truncation}.")
+    if args.segment and args.preview:
+        raise UsageError("Lungs and bones can be outlined in full-size volumes only; leave out --segment.")
     wanted = args.seed if args.count is None else list(range(1, args.count + 1))
     from ..inference.model import load_model
     from ..volumes.io import WRITABLE_SUFFIXES
 
     single = args.out.name.lower().endswith(WRITABLE_SUFFIXES)
     if single and len(wanted) > 1:
-        raise HaganError(f"'{args.out}' is one file for {len(wanted)} volumes; give a folder.")
+        raise UsageError(f"'{args.out}' is one file for {len(wanted)} volumes; give a folder.")
     model = load_model(args.model, args.device, args.precision)
-    if args.segment and (model.profile.modality != "CT" or args.preview):
-        raise HaganError("Lungs and bones can be outlined in full-size CT only; leave out --segment.")
+    if args.segment and model.profile.modality != "CT":
+        raise HaganError("Lungs and bones can be outlined in CT only; leave out --segment.")
     model.latent(wanted[0], args.class_, args.truncation)  # a wrong value is said before the work begins
     console.print(model.plan.text)
     entries = []

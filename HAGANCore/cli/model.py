@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HaganError
 from . import add_common_arguments
 from .console import Console
+from .usage import UsageError, made_of_options
 
 if TYPE_CHECKING:
     from ..models.modelfile import ModelFile
@@ -205,21 +206,23 @@ def _new(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..networks import Architecture
     from ..volumes.profiles import profile_named
 
-    architecture = Architecture(
-        size=args.size,
-        latent=args.latent,
-        classes=args.classes,
-        generator_width=args.generator_width,
-        discriminator_width=args.discriminator_width,
-        ground_encoder_width=args.ground_encoder_width,
-        normalisation=args.normalisation,
-    )
+    with made_of_options():
+        architecture = Architecture(
+            size=args.size,
+            latent=args.latent,
+            classes=args.classes,
+            generator_width=args.generator_width,
+            discriminator_width=args.discriminator_width,
+            ground_encoder_width=args.ground_encoder_width,
+            normalisation=args.normalisation,
+        )
+        profile = profile_named(args.profile)
     description = ModelDescription(
         name=_short_name(args.out),
         title=f"Random weights, {architecture.size}³",
         summary="Not trained: its volumes show noise. For benchmarks and tests.",
         architecture=architecture,
-        profile=profile_named(args.profile),
+        profile=profile,
         classes=tuple(f"class {index}" for index in range(architecture.classes)),
         training={"iterations": 0, "seed": args.seed},
         licence="CC0-1.0",
@@ -270,12 +273,13 @@ def _import(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..models.registry import model_folder
     from ..volumes.profiles import profile_named
 
-    checkpoints = _chosen_checkpoints(args)
     if args.out is None and args.name is None:
-        raise HaganError("Say where to write the model with --out FILE.safetensors, or give it a --name.")
+        raise UsageError("Say where to write the model with --out FILE.safetensors, or give it a --name.")
     name = args.name or _short_name(args.out)
     out = args.out or model_folder() / f"{name}.safetensors"
-    path = import_published(checkpoints, out, name=name, profile=profile_named(args.profile), size=args.size)
+    with made_of_options():
+        profile = profile_named(args.profile)
+    path = import_published(_chosen_checkpoints(args), out, name=name, profile=profile, size=args.size)
     model = read_model(path)
     document = _document(model)
     console.print(card_text(model))
@@ -287,10 +291,10 @@ def _chosen_checkpoints(args: argparse.Namespace) -> dict[str, Path]:
 
     given = {name: getattr(args, name) for name in FILE_PREFIXES if getattr(args, name) is not None}
     if args.folder is None and not given:
-        raise HaganError("Give the FOLDER of the checkpoints, or --generator and the files beside it.")
+        raise UsageError("Give the FOLDER of the checkpoints, or --generator and the files beside it.")
     if args.folder is None:
         if args.iteration is not None:
-            raise HaganError("--iteration chooses among the files of a FOLDER; give the FOLDER.")
+            raise UsageError("--iteration chooses among the files of a FOLDER; give the FOLDER.")
         return given
     return find_checkpoints(args.folder, args.iteration) | given
 

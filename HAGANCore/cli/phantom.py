@@ -6,8 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
-from ..errors import HaganError
 from .console import Console
+from .usage import UsageError, check_seed, made_of_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,15 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> dict:
     """Write the cohort or the scan; returns the document of ``--json``."""
     if (args.out is None) == (args.scan is None):
-        raise HaganError("Say where to write: --out DIR for a cohort, or --scan FILE for one scan.")
+        raise UsageError("Say where to write: --out DIR for a cohort, or --scan FILE for one scan.")
     if args.scan is not None:
         return _write_scan(args.scan, args.seed, console)
     return _write_cohort(args, console)
 
 
 def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
-    from ..volumes.phantom.cohort import LABELS, MASKS, write_phantom_cohort
+    from ..volumes.phantom.cohort import LABELS, MASKS, check_phantoms, write_phantom_cohort
 
+    with made_of_options():
+        check_phantoms(args.count, args.size, args.seed)
     with console.progress("phantoms") as progress:
         writer = write_phantom_cohort(
             args.out,
@@ -84,9 +86,10 @@ def _write_scan(path: Path, seed: int, console: Console) -> dict:
     from ..volumes.io import WRITABLE_SUFFIXES, write_volume
     from ..volumes.phantom.cohort import LABELS, scan_phantom
 
+    check_seed(seed)
     suffix = next((s for s in WRITABLE_SUFFIXES if path.name.lower().endswith(s)), None)
     if suffix is None:
-        raise HaganError(f"'{path}' has no suffix of an image; use {', '.join(WRITABLE_SUFFIXES)}.")
+        raise UsageError(f"'{path}' has no suffix of an image; use {', '.join(WRITABLE_SUFFIXES)}.")
     labels_path = path.with_name(path.name[: -len(suffix)] + "_labels" + suffix)
     with console.progress("scanning") as progress:
         phantom, labels = scan_phantom(seed)

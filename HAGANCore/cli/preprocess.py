@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import HaganError
 from .console import Console
+from .usage import made_of_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     from ..volumes.build import build_cohort
     from ..volumes.profiles import profile_named
 
-    profile = profile_named(args.profile)
+    with made_of_options():
+        profile = profile_named(args.profile)
     scans = _scans(args)
     jobs = min(available_cores() if args.jobs is None else max(1, args.jobs), len(scans))
     console.print(f"{len(scans)} scans → {args.size}³ voxels, profile {profile.name}, {jobs} at once")

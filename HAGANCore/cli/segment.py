@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import HaganError
 from .console import Console
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from ..volumes.volume import Volume
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
     out = args.out or Path(f"{scan_name(args.volume)}.segmentation.nii.gz")
     if not out.name.lower().endswith(WRITABLE_SUFFIXES):
-        raise HaganError(f"'{out}' has no suffix of a label map; use one of {', '.join(WRITABLE_SUFFIXES)}.")
+        raise UsageError(f"'{out}' has no suffix of a label map; use one of {', '.join(WRITABLE_SUFFIXES)}.")
     started = time.perf_counter()
     with console.progress("segment") as progress:
         progress(0.0, "reading")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import Console
+from .usage import UsageError, device, made_of_options
 
 if TYPE_CHECKING:
     from ..training import Trainer, TrainingConfig
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="type of the weights in the model file",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -60,26 +61,25 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     import torch
 
     from ..devices import choose_device
-    from ..errors import HaganError
     from ..training import Trainer
     from ..training.export import describe_model, export_model, read_card
     from ..training.process import marked_training, refuse_second
     from ..volumes.cohort import Cohort
 
     if not args.minutes > 0:
-        raise HaganError(f"--minutes must be more than 0; found {args.minutes}.")
+        raise UsageError(f"--minutes must be more than 0; found {args.minutes}.")
     out = Path(args.out)
+    config = _configuration(args, out)
     refuse_second(out)
     card = read_card(args.card) if args.card else None
     trainer = Trainer(
         Cohort.open(args.cohort),
         out,
-        _configuration(args, out),
+        config,
         choose_device(args.device),
         resume=args.resume,
     )
     describe_model(trainer, card)  # what is wrong with name or card is said now, not when training is done
-    config = trainer.config
     if importlib.util.find_spec("tensorboard") is None:
         console.warn("TensorBoard is not installed, so the log is in log.jsonl only; pip install tensorboard")
     console.print(
@@ -126,7 +126,6 @@ def _train(trainer: Trainer, minutes: float, console: Console) -> bool:
 
 def _configuration(args: argparse.Namespace, out: Path) -> TrainingConfig:
     """Return the configuration: of the run when it goes on, else preset and file; then single fields."""
-    from ..errors import HaganError
     from ..training import TrainingConfig
     from ..training.config import preset_named
 
@@ -134,22 +133,22 @@ def _configuration(args: argparse.Namespace, out: Path) -> TrainingConfig:
     if args.iterations is not None:
         changes["iterations"] = args.iterations
     if args.preset and args.config:
-        raise HaganError('Give --preset or --config, not both; a configuration file can name its "preset".')
+        raise UsageError('Give --preset or --config, not both; a configuration file can name its "preset".')
     if args.config:
         config = TrainingConfig.read(args.config)
     elif args.resume and not args.preset:
         config = TrainingConfig.of_run(out)
     else:
-        config = preset_named(args.preset or "default")
-    return config.changed(changes)
+        with made_of_options():
+            config = preset_named(args.preset or "default")
+    with made_of_options():
+        return config.changed(changes)
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    from ..errors import HaganError
-
     name, equals, value = text.partition("=")
     if not equals:
-        raise HaganError(f"--set takes FIELD=VALUE; found '{text}'.")
+        raise UsageError(f"--set takes FIELD=VALUE; found '{text}'.")
     try:
         return name, json.loads(value)
     except ValueError:

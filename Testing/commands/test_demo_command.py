@@ -101,3 +101,8 @@ def test_a_model_without_encoder_is_refused(
 ):
     assert main(["demo", "--model", str(a_model_file(encoders=False)), "--out", str(tmp_path)]) == 1
     assert "no encoder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "said"), [("--count 0", "found 0"), ("--refine -1", "found -1")])
+def test_numbers_that_cannot_be_are_wrong_usage(options: str, said: str, usage_error: Callable[..., str]):
+    assert said in usage_error("demo", "--model", "none", *options.split())

@@ -113,7 +113,6 @@ def test_a_scan_that_does_not_fit_is_refused_and_leaves_nothing(
     ("scan", "options", "words"),
     [
         ("{folder}/none.nii.gz", "", "There is no file or folder"),
-        ("{scan}", "--refine -3", "0 or more; found -3"),
         ("{scan}", "--class stage", "has no classes"),
     ],
 )
@@ -131,3 +130,8 @@ def test_mistakes_get_one_line(
     assert main(line) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_negative_refinement_is_wrong_usage(usage_error: Callable[..., str]) -> None:
+    line = "encode none.nii.gz --model none --out none --refine -3"
+    assert "0 or more; found -3" in usage_error(*line.split())

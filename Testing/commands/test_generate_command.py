@@ -90,12 +90,26 @@ def test_segment_writes_the_label_map_and_measures(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--out volumes --seed 1..3 --out {folder}/one.nii.gz", "one file for 3 volumes"),
+        ("--seed 1..3 --out {folder}/one.nii.gz", "one file for 3 volumes"),
         ("--out {folder}/x --count 0", "from 1 to 100,000; found 0"),
-        ("--out {folder}/x --class 1", "has no classes"),
         ("--out {folder}/x --truncation 2", "truncation must be from 0 to 1; found 2.0"),
         ("--out {folder}/x --device tpu", "'tpu' is not known"),
         ("--out {folder}/x --preview --segment", "leave out --segment"),
+    ],
+)
+def test_options_that_cannot_be_are_wrong_usage(
+    options: str, words: str, tmp_path: Path, usage_error: Callable[..., str]
+) -> None:
+    # Said before the model, which is not there, is looked at.
+    assert words in usage_error("generate", "--model", "none", *options.format(folder=tmp_path).split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--out {folder}/x --class 1", "has no classes"),
+        ("--out {folder}/x --device cuda:999", "CUDA device"),
     ],
 )
 def test_mistakes_get_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +67,13 @@ def test_scan_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("phantom --count 3", "--out"),
         ("phantom --scan thorax.txt", "suffix"),
         ("phantom --count 0 --out {folder}", "at least 1"),
+        ("phantom --size 5000 --out {folder}", "16 to 512"),
+        ("phantom --seed -1 --out {folder}", "0 or more"),
+        ("phantom --seed -1 --scan thorax.nii.gz", "from 0"),
     ],
 )
-def test_mistakes_get_one_line(
-    line: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_mistakes_are_wrong_usage(
+    line: str, words: str, tmp_path: Path, usage_error: Callable[..., str]
 ) -> None:
-    assert main(line.format(folder=tmp_path / "cohort").split()) == 1
-    error = capsys.readouterr().err.strip().splitlines()
-    assert words in error[-1]
+    assert words in usage_error(*line.format(folder=tmp_path / "cohort").split())
     assert not (tmp_path / "cohort").exists()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +142,6 @@ def test_without_a_single_good_scan_the_exit_code_is_1(tmp_path: Path, a_folder_
     [
         (["nowhere"], "no folder or table"),
         (["scans/a/one.nii.gz"], "neither a folder nor a .csv"),
-        (["scans", "--profile", "thorax"], "thorax-ct-fov"),
         (["empty"], "holds no scans"),
         (["wrong.csv"], "no column 'file'"),
         (["scans", "--labels", "other.csv"], "No row of"),
@@ -213,3 +213,8 @@ def test_real_scans(tmp_path: Path, real_scans: Path) -> None:
         "one_lung_elastix",
         "thorax_cip_64_oblique",
     }
+
+
+def test_an_unknown_profile_is_wrong_usage(usage_error: Callable[..., str]) -> None:
+    line = "preprocess nowhere --out none --profile thorax"
+    assert "thorax-ct-fov" in usage_error(*line.split())

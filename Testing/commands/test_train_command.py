@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,15 +71,34 @@ def test_minutes_stop_a_run_that_can_go_on(
         ("--set batch", "FIELD=VALUE"),
         ("--set batch=two", "found 'two'"),
         ("--set conditional=True", "true or false"),
-        ("--set name=5", "name must be"),
-        ("--set generator_width=3", "'generator_width' must be"),
         ("--set learning_rate=1", "no field 'learning_rate'"),
         ("--iterations -1", "found -1"),
         ("--minutes nan", "more than 0"),
         ("--preset best", "choose one of default, reference"),
         ("--preset default --config c.json", "not both"),
-        ("--config none.json", "cannot be read"),
         ("--device tpu9", "'tpu9' is not known"),
+    ],
+)
+def test_options_that_cannot_be_are_wrong_usage(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    usage_error: Callable[..., str],
+    options: str,
+    words: str,
+):
+    monkeypatch.chdir(tmp_path)
+    # Said before the cohort, which is not there, is looked at.
+    assert words in usage_error("train", "none", "--out", "run", *options.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--set name=5", "name must be"),
+        ("--set generator_width=3", "'generator_width' must be"),
+        ("--config none.json", "cannot be read"),
+        ("--device cuda:999", "CUDA device"),
         ("--card card.json", "'licence' must be a text"),
         ("--resume", "cannot be read"),
     ],

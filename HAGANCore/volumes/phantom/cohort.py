@@ -75,7 +75,7 @@ def write_phantom_cohort(
     Raises:
         HaganError: an impossible count, size or seed, or the folder holds another cohort.
     """
-    _check(count, size, seed)
+    check_phantoms(count, size, seed)
     with CohortWriter(folder, PROFILE, size, CLASSES if labelled else ()) as writer:
         for torn in writer.folder.glob(f"{MASKS}/.tmp-*"):  # a run was killed while it wrote
             torn.unlink()
@@ -114,7 +114,7 @@ def mask_path(folder: Path, seed: int) -> Path:
 
 def scan_phantom(seed: int) -> tuple[Phantom, np.ndarray]:
     """Return a phantom on a scanner's grid and its true label map (uint8, values of :data:`LABELS`)."""
-    _check(1, LARGEST, seed)
+    check_phantoms(1, LARGEST, seed)
     phantom = make_phantom(seed, geometry=SCANNER)
     phantom.volume.meta["provenance"]["parameters"] = asdict(draw_parameters(seed))
     image = np.maximum(phantom.volume.array, OUTSIDE)
@@ -137,7 +137,12 @@ def _field_of_view(geometry: Geometry) -> npt.NDArray[np.bool_]:
     return dx**2 + dy**2 <= (min(geometry.extent_mm[:2]) / 2) ** 2
 
 
-def _check(count: int, size: int, seed: int) -> None:
+def check_phantoms(count: int, size: int, seed: int) -> None:
+    """Refuse phantoms that cannot be made.
+
+    Raises:
+        HaganError: an impossible count, size or seed.
+    """
     if count < 1:
         raise HaganError(f"The number of phantoms is {count}; ask for at least 1.")
     if not SMALLEST <= size <= LARGEST:

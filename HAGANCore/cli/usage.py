@@ -1,0 +1,46 @@
+"""Wrong usage: what is wrong in the command line itself, whatever the files and the machine are."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import HaganError
+
+
+class UsageError(HaganError):
+    """The command line cannot mean anything: ``hagan`` shows the usage and ends with 2, as argparse does."""
+
+
+@contextmanager
+def made_of_options() -> Iterator[None]:
+    """Take what the engine refuses in the block for wrong usage: it is given options and nothing else."""
+    try:
+        yield
+    except HaganError as error:
+        raise UsageError(str(error)) from None
+
+
+def device(text: str) -> str:
+    """Return the name of a kind of device; whether this machine has one is asked later.
+
+    >>> device("cuda:1")
+    'cuda:1'
+    """
+    if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not known; use auto, cpu, cuda or cuda:1")
+    return text
+
+
+def check_refinement(steps: int) -> None:
+    """Refuse a negative number of steps that refine a latent."""
+    if steps < 0:
+        raise UsageError(f"The number of refinement steps must be 0 or more; found {steps}.")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what is no seed."""
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"A seed must be from 0 to 2^63 - 1; found {seed}.")
