@@ -114,6 +114,7 @@ def test_an_application_without_sample_data_starts_all_the_same(
     [
         "test_generate",
         "test_explore",
+        "test_make_again",
         "test_save_and_load_again",
         "test_encode_the_phantom_that_comes_along",
     ],

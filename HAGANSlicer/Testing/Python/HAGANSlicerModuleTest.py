@@ -73,11 +73,23 @@ class HAGANSlicerModuleTest(unittest.TestCase):
         assert np.abs(difference).mean() < 300  # HU
 
     def test_explore(self):
-        start = self.logic.generate(seed=SEED, segment=False)[0]
+        start = self.logic.generate(seed=SEED)[0]
         before = slicer.util.arrayFromVolume(start.volume).copy()
         unmoved = self.logic.step(start.latent, {}, segment=False)
         assert np.array_equal(slicer.util.arrayFromVolume(unmoved.volume), before)
         assert unmoved.volume.GetName().endswith("(synthetic)")
+        larger, smaller = (
+            self.logic.step(start.latent, {"lung volume": change}, exact=True) for change in (300, -300)
+        )
+        assert abs(_lungs_ml(larger) - _lungs_ml(start) - 300) < 20
+        assert abs(_lungs_ml(smaller) - _lungs_ml(start) + 300) < 20
+
+    def test_make_again(self):
+        start = self.logic.generate(seed=SEED, segment=False)[0]
+        moved = self.logic.step(start.latent, {"body fat": 900}, segment=False)
+        for nodes in (start, moved):
+            made = self.logic.make_again(nodes.volume)
+            assert made.identical, made.text
 
     def test_save_and_load_again(self):
         made = self.logic.generate(seed=SEED)[0]
@@ -93,3 +105,8 @@ class HAGANSlicerModuleTest(unittest.TestCase):
         assert latent in texts
         replayed = self.logic.generate(seed=SEED, segment=False)[0]
         assert np.array_equal(slicer.util.arrayFromVolume(replayed.volume), values)
+
+
+def _lungs_ml(nodes):
+    """Return the volume of the lungs as the table of a result has it."""
+    return nodes.table.GetTable().GetColumnByName("Lungs (mL)").GetValue(0)
