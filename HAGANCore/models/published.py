@@ -40,6 +40,10 @@ _SAFE_TORCH = (2, 6)
 State = dict[str, Tensor]
 
 
+class SizeUnknownError(HaganError):
+    """There is neither D nor Sub_E to tell the size."""
+
+
 def find_checkpoints(folder: Path | str, iteration: int | None = None) -> dict[str, Path]:
     """Return the published files in a folder by network: those of ``iteration``, or of the latest.
 
@@ -148,8 +152,8 @@ def infer_architecture(states: Mapping[str, State], size: int | None = None) -> 
     G and E are the same at 128 and 256; D and Sub_E tell, by their first layer.
 
     Raises:
-        HaganError: the size cannot be told and is not given, is given wrong, or the networks do not belong
-            together.
+        SizeUnknownError: the size cannot be told and is not given.
+        HaganError: it is given wrong, or the networks do not belong together.
     """
     generator = states["generator"]
     discriminator, ground = states.get("discriminator"), states.get("ground_encoder")
@@ -157,7 +161,7 @@ def infer_architecture(states: Mapping[str, State], size: int | None = None) -> 
     if size is not None:
         sizes.append(size)
     if not sizes:
-        raise HaganError(
+        raise SizeUnknownError(
             "G and E are the same at 128 and 256; give D or Sub_E too, or say which with --size."
         )
     if len(set(sizes)) > 1:

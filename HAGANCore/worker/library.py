@@ -97,7 +97,7 @@ def download(job: Job) -> dict[str, Any]:
 def import_model(job: Job) -> dict[str, Any]:
     """Convert published checkpoints, or copy a model file, into the model folder."""
     from ..models.modelfile import read_model
-    from ..models.published import import_published
+    from ..models.published import SizeUnknownError, import_published
     from ..volumes.profiles import profile_named
 
     out = _new_model_path(job.arguments["name"])
@@ -112,7 +112,13 @@ def import_model(job: Job) -> dict[str, Any]:
         job.progress(0.1, "converting")
         checkpoints = _checkpoints(paths)
         profile = profile_named(job.arguments["profile"])
-        import_published(checkpoints, out, name=job.arguments["name"], profile=profile)
+        try:
+            import_published(checkpoints, out, name=job.arguments["name"], profile=profile)
+        except SizeUnknownError:  # a person at the command line can say which
+            raise HaganError(
+                "G and E are the same at 128 and 256, so these files do not tell the size; choose "
+                "D_iterN.pth or Sub_E_iterN.pth of the same model together with them."
+            ) from None
     return {"name": job.arguments["name"], "path": str(out)}
 
 

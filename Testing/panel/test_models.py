@@ -184,6 +184,15 @@ def test_published_checkpoints_are_converted_listed_and_used(
     assert "COPD-128.safetensors (" in card(a_panel, process_events_until)
 
     a_panel.context.models_changed("demo")
+    before = sorted(a_model_folder.iterdir())
+    monkeypatch.setattr(a_panel, "choose_files", lambda: [path for path in paths if "Sub_E" not in path])
+    a_panel.ui.importNameEdit.setText("without")
+    a_panel.ui.importButton.click()
+    process_events_until(lambda: not a_panel.job.running, SLOW)
+    assert "choose D_iterN.pth or Sub_E_iterN.pth" in message(a_panel)
+    assert "--" not in message(a_panel)  # there are no options in a window
+    assert sorted(a_model_folder.iterdir()) == before
+    a_panel.ui.importNameEdit.setText("")
 
 
 def test_what_is_no_model_is_refused_and_nothing_is_left(
