@@ -18,7 +18,8 @@ Components = npt.NDArray[np.int32]
 
 def dilate(mask: Mask, radius: float, spacing: Triple, axes: tuple[int, ...] = (0, 1, 2)) -> Mask:
     """Return ``mask`` grown by ``radius`` mm along ``axes``; nothing grows in from outside the array."""
-    steps = {axis: round(radius / spacing[axis]) for axis in axes}
+    # More steps than the array has voxels change nothing; a damaged voxel size would ask for billions.
+    steps = {axis: round(min(radius / spacing[axis], mask.shape[axis])) for axis in axes}
     total = max(steps.values())
     for turn in range(total):
         moving = [a for a in axes if (turn + 1) * steps[a] // total > turn * steps[a] // total]
@@ -38,7 +39,10 @@ def opened(mask: Mask, radius: float, spacing: Triple, axes: tuple[int, ...] = (
 
 def closed(mask: Mask, radius: float, spacing: Triple, axes: tuple[int, ...] = (0, 1, 2)) -> Mask:
     """Return ``mask`` with gaps narrower than twice ``radius`` mm filled."""
-    room = [(round(radius / spacing[axis]) if axis in axes else 0,) * 2 for axis in range(3)]
+    room = [
+        (round(min(radius / spacing[axis], mask.shape[axis])) if axis in axes else 0,) * 2
+        for axis in range(3)
+    ]
     inner = tuple(slice(n, n + size) for (n, _), size in zip(room, mask.shape, strict=True))
     padded = np.pad(mask, room)
     return erode(dilate(padded, radius, spacing, axes), radius, spacing, axes)[inner]

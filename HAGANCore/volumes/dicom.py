@@ -18,6 +18,11 @@ _UID, _NUMBER, _DESCRIPTION, _MODALITY = "0020|000e", "0020|0011", "0008|103e", 
 _SOP = "0008|0018"
 _CT_OR_MR = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[24](\.1)?\0")
 """The class of a file that should hold an image of a scanner, as the first bytes of the file have it."""
+_CLASS = b"1.2.840.10008."
+"""How the class of every DICOM file begins, also of those that are no images: a report, a DICOMDIR."""
+_SUFFIXES = (".dcm", ".dicom", ".ima")
+_MOST_NAMES = 5
+"""Files that are named in a message; of more the number is said."""
 _AXIAL = 0.8
 """A series is axial when its slice normal is within 37° of the body's axis (a tilted gantry still is)."""
 _SAME_PLACE_MM = 1e-3
@@ -105,7 +110,7 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
     """Read one series of a folder, or the series that a single file belongs to.
 
     ``series`` is its UID, number or a part of its description; without it the largest axial one is taken
-    and ``meta["notes"]`` lists the others. See :func:`read_series`.
+    and ``meta["notes"]`` lists the others, and files that should be slices but cannot be read. See :func:`read_series`.
 
     Raises:
         HaganError: no series, or none as asked for, and as :func:`read_series`.
@@ -126,9 +131,13 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
             raise _damaged(torn)
     volume = read_series(chosen)
     volume.meta["source"] = str(path)
+    notes = []
     if len(found) > 1:
         others = "; ".join(str(one) for one in found if one is not chosen)
-        volume.meta["notes"] = [f"{len(found)} series found, took {chosen}. Others: {others}."]
+        notes.append(f"{len(found)} series found, took {chosen}. Others: {others}.")
+    notes += _unreadable(chosen)
+    if notes:
+        volume.meta["notes"] = notes
     return volume
 
 
@@ -147,7 +156,9 @@ def read_series(series: Series) -> Volume:
             f"The DICOM series {series} holds colour images ({first.components} values in each voxel); "
             "choose a series of the scanner's own images."
         )
-    volume = from_itk(_execute(first.path)) if first.frames > 1 else _stack(series)
+    volume = (
+        from_itk(_execute(first.path), {"source": str(first.path)}) if first.frames > 1 else _stack(series)
+    )
     volume.meta.update(source=str(first.path.parent), modality=series.modality, series=series.uid)
     if series.modality == "CT":
         volume.meta["unit"] = "HU"
@@ -174,6 +185,32 @@ def _sorted_out(paths: Iterable[Path]) -> tuple[list[Series], list[Path]]:
     found = [Series(tuple(_without_copies(group))) for group in groups.values()]
     found.sort(key=lambda one: (one.slices[0].components == 1, one.axial, one.voxels), reverse=True)
     return found, damaged
+
+
+def _unreadable(series: Series) -> list[str]:
+    """Return a line about files beside the slices that by their names are slices too, but are not DICOM."""
+    used = {item.path for item in series.slices}
+    shapes = {_shape(path) for path in used}
+    torn = [
+        path.name
+        for folder in sorted({path.parent for path in used})
+        for path in _files(folder, recursive=False)
+        if path not in used
+        and path.is_file()
+        and not path.name.startswith(".")
+        and (path.suffix.lower() in _SUFFIXES or _shape(path) in shapes)
+        and not (is_dicom(path) and _CLASS in _beginning(path))
+    ]
+    if not torn:
+        return []
+    names = ", ".join(torn[:_MOST_NAMES]) + (", …" if len(torn) > _MOST_NAMES else "")
+    files = "1 file of this folder" if len(torn) == 1 else f"{len(torn)} files of this folder"
+    return [f"{files} cannot be read and may be missing slices: {names}; copy or export them again."]
+
+
+def _shape(path: Path) -> str:
+    """Return the name with its numbers taken out: equal for the slices of a series, also without suffix."""
+    return re.sub(r"\d+", "0", path.name.lower())
 
 
 def _beginning(path: Path) -> bytes:

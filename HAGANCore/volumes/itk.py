@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import HaganError
+from ..errors import HaganError, OutOfMemory
 from .provenance import HEADER_KEY, from_header_text, meta_from_document, to_header_text
-from .volume import Geometry, Volume, nearest_rotation
+from .volume import Geometry, Volume, nearest_rotation, require_rectangular
 
+DENSEST_PACKING = 50_000
+"""Bytes that one byte of a file can stand for at most: bzip2 of zeros; gzip ends at 1032."""
 _stderr_lock = threading.Lock()
 
 
@@ -32,8 +36,15 @@ def to_itk(volume: Volume, array: npt.NDArray | None = None) -> sitk.Image:
 
 
 def from_itk(image: sitk.Image, meta: dict[str, Any] | None = None) -> Volume:
-    """Return a SimpleITK image of three dimensions as a volume; the voxels are copied."""
-    direction = nearest_rotation(np.reshape(image.GetDirection(), (3, 3)))
+    """Return a SimpleITK image of three dimensions as a volume; the voxels are copied.
+
+    Raises:
+        HaganError: axes that are not at right angles.
+    """
+    axes = np.reshape(image.GetDirection(), (3, 3))
+    source = (meta or {}).get("source")
+    require_rectangular(f"'{source}'" if source else "The image", image.GetSpacing(), axes)
+    direction = nearest_rotation(axes)
     x, y, z = image.GetSize()
     geometry = Geometry(
         shape=(z, y, x),
@@ -48,7 +59,7 @@ def read_itk(path: Path) -> Volume:
     """Read NRRD or MetaImage.
 
     Raises:
-        HaganError: truncated, damaged, not 3D, or colour.
+        HaganError: truncated, damaged, not 3D, colour, or sheared axes.
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -56,12 +67,14 @@ def read_itk(path: Path) -> Volume:
         with quiet_libraries():
             reader.ReadImageInformation()
             _check_kind(path, reader)
+            _check_bytes(path, reader)
             image = reader.Execute()
+    except MemoryError:
+        raise _too_large(path, reader) from None
     except RuntimeError as error:
-        raise HaganError(
-            f"'{path}' cannot be read as {path.suffix[1:].upper()}: it is truncated, damaged or another kind "
-            f"of file ({_last_words(error)}). Copy or export it again."
-        ) from None
+        if "allocat" in str(error):
+            raise _too_large(path, reader) from None
+        raise _damaged(path, _last_words(error)) from None
     size = image.GetSize()
     image = image if len(size) == 3 else image[(slice(None),) * 3 + (0,) * (len(size) - 3)]
     meta: dict[str, Any] = {"source": str(path)}
@@ -123,7 +136,37 @@ def _check_kind(path: Path, reader: sitk.ImageFileReader) -> None:
         )
 
 
+def _check_bytes(path: Path, reader: sitk.ImageFileReader) -> None:
+    """Refuse a header that promises more voxels than the file can hold, before memory is taken for them."""
+    if path.suffix.lower() in (".nhdr", ".mhd"):  # the voxels are in other files
+        return
+    pixel = sitk.GetArrayViewFromImage(sitk.Image([1] * 3, reader.GetPixelID())).itemsize
+    claimed, held = math.prod(reader.GetSize()) * pixel, path.stat().st_size
+    if claimed > DENSEST_PACKING * held:
+        voxels = " × ".join(map(str, reader.GetSize()))
+        raise _damaged(path, f"{voxels} voxels are announced, {claimed:,} bytes, in a file of {held:,}")
+
+
+def _damaged(path: Path, reason: str) -> HaganError:
+    return HaganError(
+        f"'{path}' cannot be read as {path.suffix[1:].upper()}: it is truncated, damaged or another kind "
+        f"of file ({reason}). Copy or export it again."
+    )
+
+
+def _too_large(path: Path, reader: sitk.ImageFileReader) -> OutOfMemory:
+    return OutOfMemory(
+        f"'{path}' holds {' × '.join(map(str, reader.GetSize()))} voxels, for which memory does not suffice; "
+        "close other programs or crop it first."
+    )
+
+
 def _last_words(error: Exception) -> str:
     """Return the end of ITK's message: what went wrong, without places in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].split("ERROR: ")[-1][:160] if lines else type(error).__name__
+    # The system's last error stands there whatever it was about: "No such file" of a file that was read.
+    lines = [line for line in lines if not line.startswith("Reason:")] or lines
+    if lines and not lines[-1].startswith("["):  # NRRD's own words are better than ITK's about them
+        lines = [line for line in lines if "ERROR: " in line] or lines
+    said = lines[-1].split("ERROR: ")[-1] if lines else type(error).__name__
+    return re.sub(r"^\w+\(0x[0-9a-f]+\): ", "", said)[:160]

@@ -7,24 +7,41 @@ ITK may prefer it; the sform matrix keeps 1e-4 mm, so we read that one and write
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 import numpy.typing as npt
+from nibabel.imageglobals import logger as nibabel_log
 from nibabel.nifti1 import Nifti1Extension
 
-from ..errors import HaganError
+from ..errors import HaganError, OutOfMemory
+from .itk import DENSEST_PACKING
 from .provenance import from_header_text, meta_from_document, to_header_text
-from .volume import Geometry, Volume, nearest_rotation
+from .volume import Geometry, Volume, nearest_rotation, require_rectangular
 
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _COMMENT = 6
 """NIfTI's code for a header extension that holds plain text."""
-_LARGEST_SHEAR = 1e-3
-"""Sine of the angle by which axes may miss 90°; files round to less, a tilted gantry is far above."""
+_MM_PER_UNIT = {1: 1000.0, 3: 0.001}
+"""NIfTI's codes for metre and micrometre; 2 is mm, and what says nothing (0) means mm."""
+_ERRORS = (
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    nibabel.spatialimages.HeaderDataError,
+    nibabel.filebasedimages.ImageFileError,
+)
+"""What a damaged header or a torn file makes nibabel raise."""
 
 
 def read_nibabel(path: Path) -> Volume:
@@ -33,9 +50,11 @@ def read_nibabel(path: Path) -> Volume:
     Raises:
         HaganError: truncated, damaged, not 3D, colour, or sheared axes.
     """
-    image = _load(path)
+    with _quiet_nibabel():
+        image = _load(path)
     shape = _spatial_shape(path, image.shape)
     dtype = image.get_data_dtype()
+    _require_bytes(path, image, shape, dtype.itemsize)
     if dtype.kind not in "iufb":
         raise HaganError(
             f"'{path}' holds colour or complex voxels ({dtype}); only one number per voxel can be used. "
@@ -43,9 +62,14 @@ def read_nibabel(path: Path) -> Volume:
         )
     try:
         array = np.asanyarray(image.dataobj).reshape(shape, order="F")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except _ERRORS as error:
         raise _damaged(path, error) from None
-    geometry = geometry_from_ras(path, image.affine, shape)
+    except MemoryError:
+        raise OutOfMemory(
+            f"'{path}' holds {' × '.join(map(str, shape))} voxels, for which memory does not suffice; "
+            "close other programs or crop it first."
+        ) from None
+    geometry = geometry_from_ras(path, _in_mm(image), shape)
     meta = {"source": str(path), **_meta(image.header)}
     return Volume(_sensible(array).T, geometry, meta)
 
@@ -68,25 +92,25 @@ def nifti_bytes(volume: Volume, array: npt.NDArray, document: dict[str, Any] | N
 def geometry_from_ras(path: Path, affine: npt.NDArray[np.float64], shape: tuple[int, ...]) -> Geometry:
     """Return the geometry of a RAS voxel-to-world matrix for an array of ``shape`` (x, y, z)."""
     matrix = _RAS_FROM_LPS @ affine
-    if not np.isfinite(matrix).all():
-        raise HaganError(f"'{path}' has a position matrix with values that are not numbers; export it again.")
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-    if spacing.min() <= 0:
-        raise HaganError(f"'{path}' has a voxel size of {tuple(spacing)} mm; export it again.")
-    axes = matrix[:3, :3] / spacing
-    shear = np.abs(axes.T @ axes - np.eye(3)).max()
-    if shear > _LARGEST_SHEAR:
-        angle = np.degrees(np.arcsin(min(shear, 1.0)))
-        raise HaganError(
-            f"'{path}' has axes that are not at right angles (off by {angle:.1f}°, a tilted gantry?); "
-            "resample it to a rectangular grid first."
-        )
+    axes = matrix[:3, :3] / np.where(spacing > 0, spacing, 1.0)
+    require_rectangular(f"'{path}'", spacing if np.isfinite(matrix).all() else [np.nan] * 3, axes)
     return Geometry(
         shape=(shape[2], shape[1], shape[0]),
         spacing=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
         origin=(float(matrix[0, 3]), float(matrix[1, 3]), float(matrix[2, 3])),
         direction=tuple(float(value) for value in nearest_rotation(axes).ravel()),
     )
+
+
+@contextmanager
+def _quiet_nibabel() -> Iterator[None]:
+    """Keep nibabel from saying on the terminal what it repairs in a header."""
+    before, nibabel_log.disabled = nibabel_log.disabled, True
+    try:
+        yield
+    finally:
+        nibabel_log.disabled = before
 
 
 def _load(path: Path) -> Any:
@@ -98,9 +122,7 @@ def _load(path: Path) -> Any:
         content = gzip.decompress(path.read_bytes())
         for kind in _kinds(path, content):
             return kind.from_bytes(content)
-    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError) as error:
-        raise _damaged(path, error) from None
-    except nibabel.filebasedimages.ImageFileError as error:
+    except _ERRORS as error:
         raise _damaged(path, error) from None
     raise _damaged(path, ValueError("its content is not of that kind"))
 
@@ -124,6 +146,31 @@ def _damaged(path: Path, error: Exception) -> HaganError:
     )
 
 
+def _in_mm(image: Any) -> npt.NDArray[np.float64]:
+    """Return the voxel-to-world matrix in mm: NIfTI may say that its numbers are micrometres or metres."""
+    affine = np.array(image.affine, np.float64)
+    if "xyzt_units" in (image.header.keys() if hasattr(image.header, "keys") else ()):
+        affine[:3] *= _MM_PER_UNIT.get(int(image.header["xyzt_units"]) & 7, 1.0)
+    return affine
+
+
+def _require_bytes(path: Path, image: Any, shape: tuple[int, ...], itemsize: int) -> None:
+    """Refuse a header that promises more voxels than the file can hold, before memory is taken for them."""
+    claimed = math.prod(shape) * itemsize
+    place = image.file_map["image"]
+    if place.fileobj is not None:
+        held = len(place.fileobj.getbuffer())
+    elif str(place.filename).lower().endswith((".gz", ".bz2", ".zst")):
+        held = DENSEST_PACKING * Path(place.filename).stat().st_size
+    else:
+        held = Path(place.filename).stat().st_size
+    if min(shape) < 0 or claimed > held:
+        voxels = " × ".join(map(str, shape))
+        raise _damaged(
+            path, ValueError(f"{voxels} voxels are announced, {claimed:,} bytes, {held:,} are there")
+        )
+
+
 def _spatial_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Drop trailing dimensions of length 1, which some programs write."""
     while len(shape) > 3 and shape[-1] == 1:
@@ -139,7 +186,8 @@ def _spatial_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _sensible(array: npt.NDArray) -> npt.NDArray:
     """Keep integers; make scaled values (nibabel gives float64) int16 where they are whole, else float32."""
     if array.dtype == np.float64:
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is reported
+            array = array.astype(np.float32)
         if array.size and np.isfinite(array).all() and np.abs(array).max() < 32767:
             whole = array.astype(np.int16)
             if np.array_equal(whole, array):

@@ -11,6 +11,11 @@ import numpy.typing as npt
 from ..errors import HaganError
 
 Vector = tuple[float, float, float]
+_LARGEST_SHEAR = 2e-3
+"""Sine of the angle by which axes may miss 90°; directions of three digits round to less, a tilted gantry is
+far above."""
+_LARGEST_STRETCH = 1e-2
+"""By how much the length of a direction may differ from 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +76,7 @@ class Geometry:
             raise HaganError(f"A volume's geometry is incomplete or damaged ({error!r}).") from None
         if lengths != [3, 3, 3, 9]:
             raise HaganError(f"A volume's geometry is damaged: {values!r}.")
+        require_rectangular("The volume", numbers["spacing"], np.reshape(numbers["direction"], (3, 3)))
         return cls(shape=shape, **numbers)  # type: ignore[arg-type]
 
 
@@ -93,6 +99,37 @@ class Volume:
     def with_array(self, array: np.ndarray, **meta: object) -> Volume:
         """Return a volume on the same grid with another array; ``meta`` is added to what is known."""
         return replace(self, array=array, meta={**self.meta, **meta})
+
+
+def require_rectangular(name: str, spacing: npt.ArrayLike, axes: npt.NDArray[np.float64]) -> None:
+    """Refuse a grid whose voxels are no boxes: its millilitres would be wrong, and its labels off the scan.
+
+    Args:
+        name: what the grid belongs to, as the message begins.
+        spacing: mm along x, y, z.
+        axes: (3, 3), direction cosines in columns, not yet made orthogonal.
+
+    Raises:
+        HaganError: values that are no numbers, a size that is not above 0, or axes not at right angles.
+    """
+    sizes, axes = np.asarray(spacing, np.float64), np.asarray(axes, np.float64)
+    if not (np.isfinite(sizes).all() and np.isfinite(axes).all()):
+        raise HaganError(f"{name} has a position matrix with values that are not numbers; export it again.")
+    if sizes.min() <= 0:
+        written = " × ".join(f"{size:g}" for size in sizes)
+        raise HaganError(f"{name} has a voxel size of {written} mm; it must be above 0, export it again.")
+    lengths = np.linalg.norm(axes, axis=0)
+    if np.abs(lengths - 1).max() > _LARGEST_STRETCH:
+        written = ", ".join(f"{length:.3g}" for length in lengths)
+        raise HaganError(f"{name} has directions of length {written} where 1 is needed; export it again.")
+    unit = axes / lengths
+    shear = np.abs(unit.T @ unit - np.eye(3)).max()
+    if shear > _LARGEST_SHEAR:
+        angle = np.degrees(np.arcsin(min(shear, 1.0)))
+        raise HaganError(
+            f"{name} has axes that are not at right angles (off by {angle:.1f}°, a tilted gantry?); "
+            "resample it to a rectangular grid first."
+        )
 
 
 def nearest_rotation(axes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
