@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import HaganError
 from ..progress import Progress, no_progress
+from ..volumes.checks import check_lengths
 from ..volumes.orientation import canonical_view, seen_along
 from ..volumes.volume import Geometry, Volume
 from .body import find_body
@@ -88,6 +90,10 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
             meaningless labels, no error.
         progress: called a few times; may raise :class:`~HAGANCore.errors.Cancelled`.
 
+    Raises:
+        HaganError: lengths that no patient has. For what else no millilitres can be taken from, see
+            :func:`~HAGANCore.volumes.checks.require_measurable`.
+
     >>> from HAGANCore.volumes.phantom import make_phantom
     >>> phantom = make_phantom(seed=1, size=64)
     >>> found = segment(phantom.volume)
@@ -99,6 +105,8 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     labels = np.zeros(volume.array.shape, np.uint8)
     if not labels.size:
         return Segmentation(labels, volume.geometry, 0.0)
+    for found in check_lengths(volume):
+        raise HaganError(found.message)
     hu = hounsfield(view.array)
     factors = block_factors(hu.shape, view.spacing, _COARSE)
     coarse, spacing = block_mean(hu, factors), scaled(view.spacing, factors)

@@ -24,6 +24,8 @@ _COVERED = (0.6, 0.3)
 """Share of the field of view that the scan must cover along each axis, to go without a warning or at all."""
 _MISSING_GAP, _UNEVEN_GAP = 1.5, 0.05
 """Gap, in usual gaps, from which on slices are missing; spread of the gaps that is worth a word."""
+_LONGEST_MM, _FINEST_MM = 2500.0, 0.01
+"""A whole patient is shorter, and finer voxels than a micro-CT's hold no patient."""
 _MOST_NAN = 0.5
 _SAMPLE = 2_000_000
 """Voxels that are looked at for shares and ranges."""
@@ -45,10 +47,11 @@ def check_scan(volume: Volume, profile: Profile) -> list[Finding]:
 
     Takes 0.2 s for 512 × 512 × 300. A scan that is 4D or in colour never gets here: reading refuses it.
     """
+    impossible = [*check_lengths(volume), *_check_voxels(volume)]
+    if impossible:
+        return impossible
     sample = _sample(volume.array)
     finite = sample[np.isfinite(sample)]
-    if finite.size == 0:
-        return [_refuse("nan", "The scan holds no finite value; export it again.")]
     findings = [
         *_check_values(volume, finite, profile),
         *_check_slices(volume, profile),
@@ -72,6 +75,50 @@ def require_usable(volume: Volume, profile: Profile) -> list[str]:
         if found.severity == "refuse":
             raise HaganError(found.message)
     return [found.message for found in findings]
+
+
+def require_measurable(volume: Volume) -> None:
+    """Refuse what no millilitres can be taken from, whatever it shows; the rest of the checks may warn.
+
+    Raises:
+        HaganError: no voxels, no depth, no finite or only one value, or lengths that no patient has.
+    """
+    for found in (*check_lengths(volume), *_check_voxels(volume)):
+        raise HaganError(found.message)
+
+
+def check_lengths(volume: Volume) -> list[Finding]:
+    """Refuse lengths that cannot be a patient's: a wrong unit, or a damaged header."""
+    voxel = " × ".join(f"{mm:.6g}" for mm in volume.geometry.spacing)
+    extent = " × ".join(f"{mm:.6g}" for mm in volume.geometry.extent_mm)
+    if not max(volume.geometry.extent_mm) <= _LONGEST_MM:
+        text = (
+            f"The scan is {extent} mm (voxels of {voxel} mm), longer than any patient ({_LONGEST_MM:.0f} mm)"
+        )
+        return [_refuse("lengths", f"{text}; is its unit micrometres? Correct the voxel size.")]
+    if not min(volume.geometry.spacing) >= _FINEST_MM:
+        text = f"The scan has voxels of {voxel} mm, finer than any scanner's ({_FINEST_MM} mm)"
+        return [_refuse("lengths", f"{text}; is its unit metres? Correct the voxel size.")]
+    return []
+
+
+def _check_voxels(volume: Volume) -> list[Finding]:
+    """Refuse an array that shows nothing."""
+    array = volume.array
+    if min(array.shape) < 2:
+        text = f"The scan has {' × '.join(map(str, array.shape))} voxels (z, y, x), which is no volume"
+        return [_refuse("few-slices", f"{text}; give the whole series.")]
+    sample = _sample(array)
+    sample = sample[np.isfinite(sample)]
+    if sample.size and sample.min() < sample.max():
+        return []
+    values = array[np.isfinite(array)]  # a small thing in the dark may lie between the samples
+    if values.size == 0:
+        return [_refuse("nan", "The scan holds no finite value; export it again.")]
+    if values.min() == values.max():
+        text = f"The scan has the same value ({float(values[0]):.4g}) everywhere"
+        return [_refuse("constant", f"{text}; give a scan with an image in it.")]
+    return []
 
 
 def _sample(array: npt.NDArray) -> npt.NDArray:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from HAGANCore.errors import HaganError
+from HAGANCore.segmentation import segment
 from HAGANCore.volumes.body import locate_lungs
-from HAGANCore.volumes.checks import Finding, check_scan, require_usable
+from HAGANCore.volumes.checks import Finding, check_scan, require_measurable, require_usable
 from HAGANCore.volumes.io import read_volume
 from HAGANCore.volumes.profiles import PROFILES
 from HAGANCore.volumes.volume import Geometry, Volume
@@ -144,7 +145,7 @@ def test_padding_is_measured(a_chest: Volume) -> None:
 
     assert check_scan(padded(10), FIXED) == []
     the_only(padded(50), FIXED, "warn", "padding", "% of the scan is padding (exactly -2048)")
-    found = check_scan(padded(220), FIXED)
+    found = check_scan(padded(210), FIXED)
     assert found[0].severity == "refuse"
     assert "padding" in [one.code for one in found]
 
@@ -159,3 +160,45 @@ def test_a_scan_far_smaller_than_the_field_of_view_is_refused(a_chest: Volume) -
     assert codes(check_scan(tiny, FIXED))[0] == ("refuse", "small-scan")
     # The stretched profile does not know lengths, but half a millilitre of lung is none.
     the_only(tiny, STRETCHED, "refuse", "no-lungs")
+
+
+@pytest.mark.parametrize(
+    ("spacing", "words"),
+    [
+        (700.0, ("53200 × 42000 × 44800 mm", "micrometres")),
+        (1e12, ("longer than any patient",)),
+        (7e-4, ("voxels of 0.0007 × 0.0007 × 0.0007 mm", "metres")),
+        (1e-12, ("1e-12", "metres")),
+    ],
+)
+@pytest.mark.parametrize("profile", [STRETCHED, FIXED, BRAIN])
+def test_lengths_that_no_patient_has_are_refused(a_chest: Volume, profile, spacing: float, words) -> None:
+    wrong = Volume(a_chest.array, replace(a_chest.geometry, spacing=(spacing,) * 3))
+    the_only(wrong, profile, "refuse", "lengths", *words)
+    for measure in (require_measurable, segment):
+        with pytest.raises(HaganError, match=words[0]):
+            measure(wrong)
+
+
+@pytest.mark.parametrize(
+    ("array", "word"),
+    [
+        (np.full((20, 20, 20), np.nan), "no finite value"),
+        (np.full((20, 20, 20), np.inf), "no finite value"),
+        (np.full((20, 20, 20), -1000, np.int16), r"same value \(-1000\)"),
+        (np.zeros((0, 20, 20), np.int16), "0 × 20 × 20 voxels"),
+        (np.zeros((1, 20, 20), np.int16), "1 × 20 × 20 voxels"),
+    ],
+)
+def test_what_shows_nothing_cannot_be_measured(array: np.ndarray, word: str) -> None:
+    volume = Volume(array, Geometry(shape=array.shape, spacing=(3.0, 3.0, 3.0)))
+    with pytest.raises(HaganError, match=word):
+        require_measurable(volume)
+    assert [found.severity for found in check_scan(volume, STRETCHED)] == ["refuse"]
+
+
+def test_a_chest_can_be_measured(a_chest: Volume) -> None:
+    require_measurable(a_chest)
+    speck = np.zeros((200, 200, 200), np.int16)
+    speck[101, 101, 101] = 1
+    require_measurable(Volume(speck, Geometry(shape=speck.shape)))
