@@ -1,10 +1,11 @@
-"""Encoding a chest CT of 512 × 512 × 133 voxels with networks of the paper's size, from start to files.
+"""Encoding a chest CT, 512 × 512 × 133 unless told otherwise, with networks of the paper's size.
 
     python Testing/benchmarks/encode.py
 
-Everything is included: starting Python, reading the scan, checking it, both encoders, the generator, the
-way back to the scan's grid, comparing, and writing latent and reconstruction. ``plain fp32`` does the same
-with the networks as one would first write them down, and without checks and comparison.
+From start to files: starting Python, reading the scan, checking it, both encoders, the generator, the way
+back to the scan's grid, comparing, and writing latent and reconstruction. ``plain fp32`` does the same with
+the networks as one would first write them down, and without checks and comparison. The scan is a phantom;
+``--slices 300`` makes one of 512 × 512 × 300.
 """
 
 from __future__ import annotations
@@ -24,19 +25,26 @@ VARIANTS = ("plain fp32", "ours fp32", "ours auto")
 def variants(args: argparse.Namespace) -> list[str]:
     """Make what all variants work on, then return what is measured."""
     args.work.mkdir(parents=True, exist_ok=True)
-    if not (args.work / "model.safetensors").exists():
-        command = ["model", "new", "--size", str(args.size), "--out", str(args.work / "model.safetensors")]
+    scan, model = inputs(args)
+    if not model.exists():
+        command = ["model", "new", "--size", str(args.size), "--out", str(model)]
         subprocess.run([sys.executable, "-m", "HAGANCore", *command], check=True, stdout=subprocess.DEVNULL)
-    if not (args.work / "scan.nii.gz").exists():
-        _write_scan(args.work / "scan.nii.gz", args.slices)
+    if not scan.exists():
+        _write_scan(scan, args.slices)
     return list(VARIANTS)
+
+
+def inputs(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Return the files of scan and model; named by what they are, as they are kept from run to run."""
+    return args.work / f"scan{args.slices}.nii.gz", args.work / f"model{args.size}.safetensors"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the size of the network, the slices of the scan and where to keep both."""
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--slices", type=int, default=133)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "hagan-benchmark-encode")
+    work = Path(tempfile.gettempdir()) / "hagan-benchmark-encode"
+    parser.add_argument("--size", type=int, default=256, help="of the network (default: 256)")
+    parser.add_argument("--slices", type=int, default=133, help="of the scan (default: 133)")
+    parser.add_argument("--work", type=Path, default=work, help=f"where both are kept (default: {work})")
 
 
 def _write_scan(path: Path, slices: int) -> None:
@@ -53,7 +61,7 @@ def _write_scan(path: Path, slices: int) -> None:
 def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
     """Encode once, from the start of this process."""
     memory = measure.MemoryOfWork()
-    scan, model = str(args.work / "scan.nii.gz"), str(args.work / "model.safetensors")
+    scan, model = map(str, inputs(args))
     with tempfile.TemporaryDirectory() as out:
         if name.startswith("plain"):
             _encode_plainly(scan, model, Path(out))
@@ -98,4 +106,4 @@ def _encode_plainly(scan_path: str, model_path: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    measure.main("encoding a chest CT", variants, measure_one, add_arguments)
+    measure.main(__doc__, variants, measure_one, add_arguments)

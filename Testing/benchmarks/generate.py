@@ -33,9 +33,14 @@ def variants(args: argparse.Namespace) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the size, the normalisation and how often each variant runs."""
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--normalisation", default="slab-consistent", choices=("slab-consistent", "group"))
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--size", type=int, default=256, help="edge of the volume in voxels (default: 256)")
+    parser.add_argument(
+        "--normalisation",
+        default="slab-consistent",
+        choices=("slab-consistent", "group"),
+        help="of the network (default: slab-consistent; the published one is group)",
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="the median of so many (default: 3)")
 
 
 def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
@@ -81,4 +86,4 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    measure.main("generating one volume", variants, measure_one, add_arguments)
+    measure.main(__doc__, variants, measure_one, add_arguments)

@@ -4,14 +4,13 @@
 
 Times are from writing the request to having read the arrays of its reply, in ms: median and 90th percentile.
 The protocol's own share is a request that computes nothing (a small reply) plus handing over a volume and a
-label map of 64³ voxels. Targets on 2 CPU cores: the protocol 20 ms, the whole 300 ms.
+label map of 64³ voxels. Targets on 2 CPU cores: the protocol 20 ms, the whole 300 ms; ``scene_latency.py``
+adds the module's panel, the scene and its views.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,21 +21,20 @@ import numpy as np
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import open_array, release, volume_to_wire
 
+PROTOCOL_MS, WHOLE_MS = 20.0, 300.0
+"""The targets on two cores."""
 PLACE = {"spacing": (6.0, 5.0, 5.0), "origin": (0.0, 0.0, 0.0), "direction": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
 
 
-def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Return median and 90th percentile in ms; the first run warms up and does not count."""
+def timed(work: Callable[[], object], repeats: int) -> list[float]:
+    """Return how long each of ``repeats`` runs took, in ms; one run before them warms up."""
     work()
     milliseconds = []
     for _ in range(repeats):
         begun = time.perf_counter()
         work()
         milliseconds.append(1000 * (time.perf_counter() - begun))
-    return {
-        "median_ms": round(statistics.median(milliseconds), 1),
-        "p90_ms": round(statistics.quantiles(milliseconds, n=10)[-1], 1),
-    }
+    return milliseconds
 
 
 def hand_over(session: Path) -> None:
@@ -60,30 +58,31 @@ def rows(repeats: int) -> list[dict]:
                 np.array(open_array(wire))
                 release(wire)
 
+        small = timed(lambda: worker.call("hello"), repeats)
+        handed = timed(lambda: hand_over(worker.session), repeats)
         return [
-            {"what": "small request", **timed(lambda: worker.call("hello"), repeats)},
-            {"what": "hand-over of volume and labels", **timed(lambda: hand_over(worker.session), repeats)},
-            {"what": "step, without segmentation", **timed(lambda: step(False), repeats)},
-            {"what": "step, with segmentation", **timed(lambda: step(True), repeats)},
+            measure.latency("small request", small),
+            measure.latency("hand-over of volume and labels", handed),
+            measure.latency(
+                "both: the protocol's share",
+                [sum(pair) for pair in zip(small, handed, strict=True)],
+                PROTOCOL_MS,
+            ),
+            measure.latency("step, without segmentation", timed(lambda: step(False), repeats)),
+            measure.latency("step, with segmentation", timed(lambda: step(True), repeats), WHOLE_MS),
         ]
 
 
 def main() -> None:
     """Print the table, or JSON for scripts."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--repeats", type=int, default=50, help="default: 50")
+    parser = measure.parser_of(__doc__)
+    measure.add_repeats(parser, 50, "requests of each kind")
     args = parser.parse_args()
     found = rows(args.repeats)
     if args.json:
         print(json.dumps({"machine": measure.machine(), "rows": found}, indent=2))
-        return
-    print("| what | median ms | p90 ms |\n|---|---|---|")
-    for row in found:
-        print(f"| {row['what']} | {row['median_ms']} | {row['p90_ms']} |")
-    print(f"\n{measure.machine()}")
+    else:
+        measure.print_latencies(found)
 
 
 if __name__ == "__main__":

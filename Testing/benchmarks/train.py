@@ -27,9 +27,9 @@ def variants(args: argparse.Namespace) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the size of the volumes and of the networks."""
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--width", type=int, default=32, help="generator width; 32 is the paper's")
+    parser.add_argument("--size", type=int, default=64, help="edge of the volumes in voxels (default: 64)")
+    parser.add_argument("--batch", type=int, default=4, help="volumes in each iteration (default: 4)")
+    parser.add_argument("--width", type=int, default=32, help="generator width (default: 32, the paper's)")
 
 
 def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
@@ -75,4 +75,4 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    measure.main("one training iteration", variants, measure_one, add_arguments)
+    measure.main(__doc__, variants, measure_one, add_arguments)
