@@ -1,4 +1,5 @@
-"""Provenance: what a file says of itself, inside its header and in ``NAME.json`` beside it.
+"""Provenance: what a file says of itself, inside its header and in ``NAME.json`` beside it (or, where that name
+is another program's, ``NAME.hagan.json``).
 
 Every synthetic volume says that it is one, with all that is needed to make it again. The header's copy
 stays with a file that is moved or renamed; the side-car can be read without any imaging software.
@@ -79,12 +80,18 @@ def sidecar_path(path: Path) -> Path:
 
 
 def write_sidecar(path: Path, document: dict[str, Any] | None) -> Path | None:
-    """Write the side-car of the volume file ``path``, or remove one that no longer tells the truth."""
-    sidecar = sidecar_path(path)
-    if document is None:
-        # Only our own: another program's NAME.json (BIDS, dcm2niix) is not ours to delete.
-        if read_sidecar(path) is not None:
+    """Write the side-car of the volume file ``path``, or remove one that no longer tells the truth.
+
+    Another program's ``NAME.json`` (BIDS, dcm2niix) is neither ours to overwrite nor to delete: ours is then
+    ``NAME.hagan.json``. Where that is taken as well there is none, and the header's copy has to do.
+    """
+    for sidecar in _sidecar_paths(path):
+        if document is None and _document_in(sidecar, path) is not None:
             sidecar.unlink()
+    if document is None:
+        return None
+    sidecar = next((place for place in _sidecar_paths(path) if _is_free(place)), None)
+    if sidecar is None:
         return None
     text = json.dumps({**document, "file": path.name}, indent=2, ensure_ascii=False, allow_nan=False)
     with written_whole(sidecar) as temporary:
@@ -94,11 +101,32 @@ def write_sidecar(path: Path, document: dict[str, Any] | None) -> Path | None:
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:
     """Return the side-car's document for the volume file ``path``; None where it speaks of another file."""
+    found = (_document_in(sidecar, path) for sidecar in _sidecar_paths(path))
+    return next((document for document in found if document is not None), None)
+
+
+def _sidecar_paths(path: Path) -> tuple[Path, Path]:
+    usual = sidecar_path(path)
+    return usual, usual.with_name(f"{usual.stem}.hagan.json")
+
+
+def _document_in(sidecar: Path, path: Path) -> dict[str, Any] | None:
+    """Return the document in a side-car where it speaks of the volume file ``path``."""
     try:
-        document = from_header_text(sidecar_path(path).read_text(encoding="utf-8"))
+        document = from_header_text(sidecar.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return document if document is not None and document.get("file") == path.name else None
+
+
+def _is_free(sidecar: Path) -> bool:
+    """Whether there is nothing under this name, or a side-car of ours."""
+    try:
+        return from_header_text(sidecar.read_text(encoding="utf-8")) is not None
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def software_versions() -> dict[str, str]:

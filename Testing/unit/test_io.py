@@ -84,6 +84,26 @@ def test_a_side_car_never_speaks_of_another_file(tmp_path: Path, a_volume: Volum
     assert (tmp_path / "thorax.json").read_text() == '{"Modality": "CT"}'
 
 
+@pytest.mark.parametrize("foreign", [b'{"Modality": "CT"}', b"\xff\xfe no text", b""])
+def test_a_side_car_of_another_program_is_never_overwritten(
+    tmp_path: Path, a_volume: Volume, foreign: bytes
+) -> None:
+    made = a_volume.with_array(a_volume.array, synthetic=True, provenance=PROVENANCE)
+    theirs, ours = tmp_path / "thorax.json", tmp_path / "thorax.hagan.json"
+    theirs.write_bytes(foreign)
+    path = write_volume(made, tmp_path / "thorax.nrrd")
+    assert theirs.read_bytes() == foreign
+    assert json.loads(ours.read_text(encoding="utf-8"))["provenance"] == PROVENANCE
+    sitk.WriteImage(to_itk(a_volume), str(path))  # without its header only the side-car can tell
+    assert read_volume(path).meta["synthetic"] is True
+    write_volume(made, path)
+    write_volume(a_volume, path)
+    assert not ours.exists()
+    ours.write_bytes(foreign)
+    assert read_volume(write_volume(made, path)).meta["provenance"] == PROVENANCE
+    assert theirs.read_bytes() == ours.read_bytes() == foreign
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
     ("dtype", "unit", "stored"),
@@ -342,6 +362,33 @@ def test_a_truncated_dicom_file_is_named(tmp_path: Path, a_volume: Volume, capfd
         read_volume(tmp_path)
     assert str(path) in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_files_that_should_be_slices_and_are_none_are_named(tmp_path: Path, a_volume: Volume) -> None:
+    write_series(tmp_path, a_volume, 1, "Chest")
+    for name in ("report.txt", "series.json", ".DS_Store", "DICOMDIR", "LICENSE"):
+        (tmp_path / name).write_bytes(b"")
+    report = bytearray((tmp_path / "1-004.dcm").read_bytes()[:132]) + b"1.2.840.10008.5.1.4.1.1.88.11\0"
+    (tmp_path / "report.dcm").write_bytes(report)
+    assert "notes" not in read_volume(tmp_path).meta
+    (tmp_path / "1-002.dcm").write_bytes(b"")
+    (tmp_path / "1-007.dcm").write_bytes(b"garbage" * 100)
+    (tmp_path / "1-009.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    volume = read_volume(tmp_path)
+    assert volume.array.shape[0] == a_volume.array.shape[0] - 3
+    (note,) = volume.meta["notes"]
+    assert note.startswith("3 files of this folder cannot be read")
+    assert "1-002.dcm, 1-007.dcm, 1-009.dcm;" in note
+
+
+def test_slices_without_a_suffix_are_known_by_their_names(tmp_path: Path, a_volume: Volume) -> None:
+    write_series(tmp_path, a_volume, 1, "Chest")
+    for number, path in enumerate(sorted(tmp_path.iterdir())):
+        path.rename(tmp_path / f"IM{number:06d}")
+    (tmp_path / "README").write_text("no image")
+    (tmp_path / "IM000099").write_bytes(b"")
+    (note,) = read_volume(tmp_path).meta["notes"]
+    assert note.startswith("1 file of this folder cannot be read and may be missing slices: IM000099;")
 
 
 def test_the_real_dicom_folder(real_scans: Path) -> None:
