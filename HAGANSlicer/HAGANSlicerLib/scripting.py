@@ -30,6 +30,7 @@ from dataclasses import replace
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 from HAGANCore.worker.client import WorkerClient
@@ -201,7 +202,7 @@ class Scripting:
             exact=exact,
         )
         moved = ", ".join(f"{name} {amount:+g}" for name, amount in steps.items())
-        base = provenance.plain_name(latent).removesuffix(" latent")
+        base = latents.base_name(latent)
         made = results.show_step(self.scene, result, f"{base} {moved}".strip())
         if result["measurements"]:
             made = replace(made, table=self._table(made.volume, result["measurements"], synthetic=True))
@@ -259,7 +260,7 @@ class Scripting:
         finally:
             release(sent)
         synthetic = provenance.is_synthetic(volume)
-        name = f"{provenance.plain_name(volume)} segments"
+        name = _("{name} segments").format(name=provenance.plain_name(volume))
         node = show_labels(self.scene, volume, results.open_array(labels), labels["geometry"], name)
         provenance.mark(node, {"scan": volume.GetName()}, role="segmentation", synthetic=synthetic)
         release(labels)
@@ -298,7 +299,9 @@ class Scripting:
 
     def _table(self, volume: Any, measurements: Mapping[str, float], synthetic: bool) -> Any:
         name = provenance.plain_name(volume)
-        table = tables.measurements_table(self.scene, f"{name} volumes", [(volume.GetName(), measurements)])
+        table = tables.measurements_table(
+            self.scene, _("{name} volumes").format(name=name), [(volume.GetName(), measurements)]
+        )
         provenance.mark(table, {}, role="measurements", synthetic=synthetic)
         hierarchy.put(self.scene, hierarchy.folder(self.scene, results.FOLDER), table)
         return table
@@ -307,6 +310,7 @@ class Scripting:
         installer = Installer()
         if missing := installer.missing():
             raise HaganError(
-                f"Not installed yet: {installer.summary(missing)}. "
-                "Open the HAGANSlicer module and click Install."
+                _("Not installed yet: {what}. Open the HAGANSlicer module and click Install.").format(
+                    what=installer.summary(missing)
+                )
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import slicer
 from slicer_harness.law import law
-from slicer_harness.lint import problems, tab_problems, widgets_of
+from slicer_harness.lint import problems, tab_problems, untranslated, widgets_of
 
 MODULE = Path(__file__).resolve().parents[2] / "HAGANSlicer"
 UI_FILES = sorted((MODULE / "Resources" / "UI").glob("*.ui"))
@@ -23,6 +23,25 @@ OPERATED = {
 """Classes that a person clicks, drags or types into."""
 REACHED = OPERATED | {"QTabWidget", "QTextBrowser", "ctkCollapsibleButton"}
 """Classes that a person without a mouse must get to."""
+SAME_IN_ALL_LANGUAGES = (
+    # Terminologies, parameters and presets of Slicer and of DICOM
+    *("Segmentation category and type - 3D Slicer General", "SCT^123037004^Anatomical Structure"),
+    *("Anatomic codes - DICOM master list", "Conversion method", "SurfaceNets smoothing", "Smoothing factor"),
+    *("Attenuation Coefficient", "Hounsfield unit", "Image Synthesis"),
+    # names by which nodes and data are found again, and of networks
+    *("HAGAN difference", "HAGAN training losses", "HAGAN thorax phantom", "The HAGANSlicer authors"),
+    *("generator G", "discriminator D", "encoder E^H", "encoder E^G"),
+    # HTML, units, and what only a programmer sees
+    *(
+        "<h3>",
+        "<a href='copy:'>",
+        "… min",
+        " min",
+        "A job runs one request",
+        "the PyTorch extension installed",
+    ),
+    *("HAGANCore was found neither",),
+)
 OF_LAYOUTS = {"leftMargin", "topMargin", "rightMargin", "bottomMargin", "margin", "spacing"}
 OF_LAYOUTS |= {"horizontalSpacing", "verticalSpacing"}
 LARGEST_MINIMUM = 200  # pixels: less than half of Slicer's module panel
@@ -120,6 +139,29 @@ def test_the_check_of_tab_stops_finds_what_is_wrong(stops, message, tmp_path):
     )
     found = tab_problems(path, REACHED)
     assert found == [] if message is None else [line for line in found if message in line]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [path for path in SOURCES if "Testing" not in path.parts],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_every_text_can_be_translated(source):
+    texts = [line for line in untranslated(source) if not any(same in line for same in SAME_IN_ALL_LANGUAGES)]
+    assert texts == []
+
+
+def test_the_check_of_texts_finds_those_that_are_not_in_tr(tmp_path):
+    path = tmp_path / "code.py"
+    path.write_text(
+        '"""Words of a docstring."""\n'
+        'label.setText("Nothing is here")\n'
+        'name = f"{scan} latent"\n'
+        'other = _("{scan} latent").format(scan=f"{scan}_part")\n'
+        'logging.info("Words for the log")\n'
+        'button.connect("valueChanged(double, int x)", f)\n'
+    )
+    assert untranslated(path) == ["code.py:2: Nothing is here", "code.py:3:  latent"]
 
 
 def test_nothing_has_a_fixed_size(widgets):

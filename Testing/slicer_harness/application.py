@@ -130,4 +130,5 @@ def _use_slicers_own_files(folder: Path) -> None:
     slicer.__path__.append(str(folder))
     specification.loader.exec_module(slicer.util)
     for name in STANDINS:
+        sys.modules.pop(f"slicer.{name}", None)  # the scene's stand-in of i18n
         setattr(slicer, name, importlib.import_module(f"slicer.{name}"))

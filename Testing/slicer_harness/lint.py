@@ -7,12 +7,15 @@ It sees names after `qt.`, `ctk.` and `slicer.qMRML…`, and members of what is 
 from __future__ import annotations
 
 import ast
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
 from .law import ClassLaw, law, names_of, normalized
 
+_WORDS = r"[A-Za-z]{2,}[,;:]? [A-Za-z(]"
+_WORD = r"(^|\s)[a-z]{3,}(?![a-z_])"
 ALIASES = {"name", "connect", "disconnect"}  # of every QObject; dir() does not show the first
 
 
@@ -24,6 +27,41 @@ def widgets_of(ui_files: list[Path]) -> dict[str, set[str]]:
             if item.tag in ("widget", "layout", "action"):
                 classes.setdefault(item.get("name", ""), set()).add(item.get("class", "QAction"))
     return classes
+
+
+def untranslated(path: Path) -> list[str]:
+    """One line per text of a Python file that a person reads and that is not in `_(…)`.
+
+    Told by its words: several of them, or one in an f-string. Left alone are docstrings, messages for the
+    log, and what Qt's `connect` takes.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    passed: set[int] = set()
+    for node in ast.walk(tree):
+        if _is_for_programs(node):
+            passed |= {id(inner) for inner in ast.walk(node)}
+    found = []
+    for node in ast.walk(tree):
+        if id(node) in passed:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            passed |= {id(inner) for inner in ast.walk(node)}
+            parts = [part.value for part in node.values if isinstance(part, ast.Constant)]
+            if any(re.search(_WORD, part) for part in parts):
+                found.append((node.lineno, "…".join(parts)))
+        elif isinstance(node, ast.Constant) and re.search(_WORDS, str(node.value)):
+            found.append((node.lineno, node.value))
+    return [f"{path.name}:{line}: {text}" for line, text in sorted(found)]
+
+
+def _is_for_programs(node: ast.AST) -> bool:
+    """Whether what is in this part of the code is translated already, or read by no user."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.Call):
+        names = _chain(node.func)
+        return names[-1:] in (["_"], ["translate"], ["connect"]) or names[:1] == ["logging"]
+    return False
 
 
 def tab_problems(ui_file: Path, operated: set[str]) -> list[str]:

@@ -21,6 +21,8 @@ from typing import Any
 import slicer
 import vtk
 
+from .standins import i18n
+
 _LOGICS = {
     "Colors": "vtkSlicerColorLogic",  # without it every label map logs errors
     "Markups": "vtkSlicerMarkupsLogic",
@@ -79,6 +81,14 @@ class Application:
 
     def processEvents(self, *_: Any) -> None:
         """Do nothing: there is no event loop."""
+
+
+def _provide_translations() -> None:
+    """Make ``slicer.i18n``, which the wheel lacks, importable: texts stay English."""
+    slicer.i18n = sys.modules["slicer.i18n"] = i18n
+
+
+_provide_translations()  # scene logic is imported before a scene is booted
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from ..scene import display, hierarchy, images, latents, results, segments
 from ..showing import hide_results, show_result
@@ -15,26 +16,25 @@ SEGMENTATION_ROLE = "HAGAN.explored.segmentation"
 """Node references of a start, saved with the scene, by which its nodes are found again."""
 
 
-def base_name(start: slicer.vtkMRMLTextNode) -> str:
-    """Return the name of what a latent belongs to, to build other names from."""
-    return str(start.GetName()).removesuffix(" latent")
-
-
 def folder_of(scene: slicer.vtkMRMLScene, start: slicer.vtkMRMLTextNode) -> int:
     """Return the subject hierarchy folder of what was made from a start."""
-    return hierarchy.folder(scene, f"{base_name(start)} explored")
+    return hierarchy.folder(scene, _explored(start))
 
 
 def show_step(scene: slicer.vtkMRMLScene, start: slicer.vtkMRMLTextNode, result: dict[str, Any]) -> None:
     """Show the result of a ``step`` request from ``start``; its arrays are released."""
     nodes = explored_nodes(start)
     first = nodes is None
-    nodes = results.show_step(scene, result, f"{base_name(start)} explored", nodes, folder_of(scene, start))
+    nodes = results.show_step(scene, result, _explored(start), nodes, folder_of(scene, start))
     if first:
         start.SetNodeReferenceID(VOLUME_ROLE, nodes.volume.GetID())
         if nodes.segmentation is not None:
             start.SetNodeReferenceID(SEGMENTATION_ROLE, nodes.segmentation.GetID())
         show_result(scene, nodes, result["volume"]["modality"])
+
+
+def _explored(start: slicer.vtkMRMLTextNode) -> str:
+    return _("{name} explored").format(name=latents.base_name(start))
 
 
 def explored_nodes(start: slicer.vtkMRMLTextNode) -> results.Nodes | None:

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 
-from ..scene import display, hierarchy, plots, provenance, segments, sequences, tables, volumes
-from .explore_nodes import base_name, folder_of, label_map
+from ..scene import display, hierarchy, latents, plots, provenance, segments, sequences, tables, volumes
+from .explore_nodes import folder_of, label_map
 from .explore_rows import MINUS, DirectionRow
 
 BROWSER_ROLE = "HAGAN.recorded.browser"
@@ -139,7 +140,11 @@ class RecordedRange:
         """
         node = self._start.GetNodeReference(role)
         if node is None:
-            raise HaganError(f"The {role.rpartition('.')[2]} of this recording was deleted; record again.")
+            raise HaganError(
+                _("The table of this recording was deleted; record again.")
+                if role == TABLE_ROLE
+                else _("The plot of this recording was deleted; record again.")
+            )
         return node
 
     def volumes(self, number: int) -> Iterator[ExportVolume]:
@@ -171,7 +176,7 @@ def store_range(
     scene: slicer.vtkMRMLScene, start: slicer.vtkMRMLTextNode, row: DirectionRow, frames: Sequence[Frame]
 ) -> RecordedRange:
     """Put a range into the scene; it becomes the latest recording of its start."""
-    name = f"{base_name(start)} {row.name}"
+    name = f"{latents.base_name(start)} {row.name}"
     texts = [f"{frame.amount:g}" for frame in frames]
     first = frames[0]
     volume = volumes.add_volume(scene, first.array, first.geometry, name, first.modality)
@@ -181,11 +186,16 @@ def store_range(
     nodes = [sequence, browser, browser.GetProxyNode(sequence)]
     if first.labels is not None:
         segmentation = segments.show_labels(
-            scene, volume, first.labels, first.labels_geometry, f"{name} segments"
+            scene, volume, first.labels, first.labels_geometry, _("{name} segments").format(name=name)
         )
         filled = _segmentation_nodes(scene, segmentation, volume, frames)
-        labelled, _ = sequences.record(
-            scene, f"{name} segments", zip(texts, filled, strict=True), row.unit, row.name, browser=browser
+        labelled, browser = sequences.record(
+            scene,
+            _("{name} segments").format(name=name),
+            zip(texts, filled, strict=True),
+            row.unit,
+            row.name,
+            browser=browser,
         )
         nodes += [labelled, browser.GetProxyNode(labelled)]
         scene.RemoveNode(segmentation)
@@ -250,11 +260,15 @@ def _table(
     measured = _measured(row, frames)
     columns = [
         (
-            _with_unit(f"{row.title}: requested change", row.unit),
+            _with_unit(_("{title}: requested change").format(title=row.title), row.unit),
             row.unit,
             [frame.amount for frame in frames],
         ),
-        (_with_unit(f"{row.title}: measured change", row.unit), row.unit, measured - _start_of(row, frames)),
+        (
+            _with_unit(_("{title}: measured change").format(title=row.title), row.unit),
+            row.unit,
+            measured - _start_of(row, frames),
+        ),
     ]
     documents = [tables.with_percent(frame.measurements) for frame in frames]
     for key, title, unit in tables.MEASURED:
@@ -262,7 +276,7 @@ def _table(
             values = [document.get(key, np.nan) for document in documents]
             columns.append((_with_unit(title, unit), unit, values))
     filled = [(title, unit, np.array(values, float)) for title, unit, values in columns]
-    return tables.fill_table(scene, f"{name} table", filled)
+    return tables.fill_table(scene, _("{name} table").format(name=name), filled)
 
 
 def _chart(
@@ -271,15 +285,15 @@ def _chart(
     """Return the plot of what was measured against the step, beside what was requested."""
     amounts = np.array([frame.amount for frame in frames])
     order = np.argsort(amounts)
-    lines = {"measured": _measured(row, frames)[order]}
+    lines = {_("measured"): _measured(row, frames)[order]}
     start = _start_of(row, frames)
     if np.isfinite(start):
-        lines["requested"] = start + amounts[order]
+        lines[_("requested")] = start + amounts[order]
     return plots.line_plot(
         scene,
         name,
         lines,
         amounts[order],
-        _with_unit("Requested change", row.unit),
+        _with_unit(_("Requested change"), row.unit),
         _with_unit(row.title, row.unit),
     )

@@ -33,7 +33,7 @@ class DirectionRow:
         self.target = str(direction.get("target") or "")
         limits = range_of(direction)
         if limits is None:
-            raise ValueError(f"The direction {self.name!r} has no range.")
+            raise ValueError(_("The direction {name} has no range.").format(name=repr(self.name)))
         self.range = limits
         self.start: float | None = None
         """Measured at the start, with the slider at 0."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import vtk
+from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 
@@ -33,12 +34,14 @@ def ijk_to_ras(geometry: Mapping[str, Any]) -> Matrix:
             for key, shape in (("spacing", 3), ("origin", 3), ("direction", (3, 3)))
         )
     except (KeyError, TypeError, ValueError):
-        raise HaganError(f"A volume's geometry is incomplete or damaged: {dict(geometry)!r}.") from None
+        raise HaganError(
+            _("A volume's geometry is incomplete or damaged: {found}.").format(found=repr(dict(geometry)))
+        ) from None
     matrix = np.eye(4)
     matrix[:3, :3] = direction * spacing
     matrix[:3, 3] = origin
     if not np.isfinite(matrix).all() or min(spacing) <= 0 or abs(np.linalg.det(direction)) < _SHEAR:
-        raise HaganError(f"A volume's geometry is damaged: {dict(geometry)!r}.")
+        raise HaganError(_("A volume's geometry is damaged: {found}.").format(found=repr(dict(geometry))))
     return _LPS_TO_RAS @ matrix
 
 
@@ -51,13 +54,15 @@ def geometry_of(matrix: Matrix) -> dict[str, list[float]]:
     lps = _LPS_TO_RAS @ matrix
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     if not np.isfinite(lps).all() or min(spacing) <= 0:
-        raise HaganError("The volume's voxels have no size; check its spacing in the Volumes module.")
+        raise HaganError(_("The volume's voxels have no size; check its spacing in the Volumes module."))
     direction = lps[:3, :3] / spacing
     skew = np.abs(direction.T @ direction - np.eye(3)).max()
     if skew > _SHEAR:
         raise HaganError(
-            f"The volume's axes are not at right angles (cosine {skew:.3f}): its transform shears it. "
-            "Harden the transform and resample the volume first."
+            _(
+                "The volume's axes are not at right angles (cosine {cosine}): its transform "
+                "shears it. Harden the transform and resample the volume first."
+            ).format(cosine=f"{skew:.3f}")
         )
     return {
         "spacing": spacing.tolist(),

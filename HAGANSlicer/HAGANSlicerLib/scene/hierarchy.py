@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 
@@ -40,5 +41,5 @@ def folder_of(scene: Any, node: Any) -> str:
 def _tree(scene: Any) -> Any:
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     if tree is None:
-        raise HaganError("The scene has no subject hierarchy; use a scene of the Slicer application.")
+        raise HaganError(_("The scene has no subject hierarchy; use a scene of the Slicer application."))
     return tree

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
 from HAGANCore.errors import HaganError
@@ -22,7 +23,11 @@ def fill_image(image: vtk.vtkImageData, array: npt.NDArray) -> bool:
         HaganError: the array has not three axes, or no voxels.
     """
     if array.ndim != 3 or not array.size:
-        raise HaganError(f"A volume must have three axes and at least one voxel; found {array.shape}.")
+        raise HaganError(
+            _("A volume must have three axes and at least one voxel; found {shape}.").format(
+                shape=array.shape
+            )
+        )
     dtype = _stored_type(array.dtype)
     kept = _view_or_none(image, array.shape, dtype)
     if kept is not None:

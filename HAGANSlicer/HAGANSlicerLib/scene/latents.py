@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 
-from .provenance import mark, role_of
+from .provenance import mark, plain_name, role_of
 
 ROLE = "latent"
 REFERENCE = "HAGAN.latent"
@@ -39,10 +40,25 @@ def add_latent(scene: Any, document: Mapping[str, Any], name: str, volume_node: 
     return node
 
 
+def latent_name(name: str) -> str:
+    """Return what the latent of something is called."""
+    return _("{name} latent").format(name=name)
+
+
+def base_name(node: Any) -> str:
+    """Return the name of what a latent belongs to, whatever the language; other names as they are."""
+    before, after = latent_name("\n").split("\n")
+    return plain_name(node).removeprefix(before).removesuffix(after)
+
+
 def update_latent(node: Any, document: Mapping[str, Any]) -> None:
     """Replace the latent of a node."""
     if document.get("format") != FORMAT:
-        raise HaganError(f"This is not a latent: its format is {document.get('format')!r}, not '{FORMAT}'.")
+        raise HaganError(
+            _("This is not a latent: its format is {found}, not '{needed}'.").format(
+                found=repr(document.get("format")), needed=FORMAT
+            )
+        )
     node.SetText(json.dumps(document, ensure_ascii=False, allow_nan=False))
     model = document["model"]
     mark(
@@ -62,13 +78,15 @@ def latent_of(node: Any) -> dict[str, Any]:
     if node is not None and not node.IsA("vtkMRMLTextNode"):
         node = node.GetNodeReference(REFERENCE)
     if node is None:
-        raise HaganError("There is no latent here; generate a volume or encode a scan first.")
+        raise HaganError(_("There is no latent here; generate a volume or encode a scan first."))
     try:
         document = json.loads(node.GetText() or "")
     except ValueError:
         document = None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise HaganError(f"The text '{node.GetName()}' is not a latent; choose another one.")
+        raise HaganError(
+            _("The text '{name}' is not a latent; choose another one.").format(name=node.GetName())
+        )
     return document
 
 

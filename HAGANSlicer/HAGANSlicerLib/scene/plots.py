@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from .tables import fill_table
 
@@ -43,7 +44,7 @@ def line_plot(
         node = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
     values = [(x_label, "", np.asarray(x, float))]
     values += [(label, "", np.asarray(y, float)) for label, y in columns.items()]
-    table = fill_table(scene, f"{name} table", values, node.GetNodeReference(TABLE))
+    table = fill_table(scene, _("{name} table").format(name=name), values, node.GetNodeReference(TABLE))
     node.SetNodeReferenceID(TABLE, table.GetID())
     modified = node.StartModify()
     try:

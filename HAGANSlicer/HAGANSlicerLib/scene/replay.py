@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 from HAGANCore.worker.wire import open_array
@@ -57,7 +58,11 @@ def replay_of(node: Any) -> Replay:
     """
     provenance = provenance_of(node)
     if not is_synthetic(node) or "model" not in provenance:
-        raise HaganError(f"'{node.GetName()}' does not say how it was made: it is not a generated volume.")
+        raise HaganError(
+            _("'{name}' does not say how it was made: it is not a generated volume.").format(
+                name=node.GetName()
+            )
+        )
     if "seed" in provenance and "steps" not in provenance:
         arguments = {
             "model": provenance["model"],
@@ -100,8 +105,16 @@ def require_model(node: Any, again: Replay, model: Mapping[str, Any]) -> None:
     if again.model_sha256 == model["sha256"] or again.networks_sha256 == model["networks_sha256"]:
         return
     raise HaganError(
-        f"'{node.GetName()}' was made by the model '{again.model}' (SHA-256 {again.model_sha256[:12]}…), not "
-        f"by this '{model['name']}' ({model['sha256'][:12]}…), which would make another volume; use that one."
+        _(
+            "'{name}' was made by the model '{model}' (SHA-256 {sha256}…), not by this "
+            "'{other}' ({other_sha256}…), which would make another volume; use that one."
+        ).format(
+            name=node.GetName(),
+            model=again.model,
+            sha256=again.model_sha256[:12],
+            other=model["name"],
+            other_sha256=model["sha256"][:12],
+        )
     )
 
 
@@ -118,18 +131,27 @@ def add_again(scene: Any, node: Any, again: Replay, result: Mapping[str, Any]) -
     before, now = volume_of(node)[0], open_array(wire)
     identical = before.shape == now.shape and bool(np.array_equal(before, now))
     if identical:
-        text = f"'{name}' was made again: every voxel is the same."
+        text = _("'{name}' was made again: every voxel is the same.").format(name=name)
     elif before.shape != now.shape:
-        text = f"'{name}' was made again, but has been cropped or resampled since and cannot be compared."
+        text = _(
+            "'{name}' was made again, but has been cropped or resampled since and cannot be compared."
+        ).format(name=name)
     else:
         apart = np.abs(before.astype(np.float32) - now)
         text = (
-            f"'{name}' was made again: {np.count_nonzero(apart):,} of {apart.size:,} voxels differ, by at "
-            f"most {apart.max():g} {wire['unit']}".rstrip()
+            _("'{name}' was made again: {count} of {total} voxels differ, by at most {most} {unit}")
+            .format(
+                name=name,
+                count=f"{np.count_nonzero(apart):,}",
+                total=f"{apart.size:,}",
+                most=f"{apart.max():g}",
+                unit=wire["unit"],
+            )
+            .rstrip()
             + "."
         )
     text += _change(again.conditions, _conditions(wire["provenance"]))
-    nodes = show_step(scene, {**result, "labels": None}, f"{plain_name(node)} again")
+    nodes = show_step(scene, {**result, "labels": None}, _("{name} again").format(name=plain_name(node)))
     return MadeAgain(nodes, identical, text)
 
 
@@ -153,4 +175,5 @@ def _change(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     first, second = (
         ", ".join(f"{name} {facts.get(name, 'unknown')}" for name in changed) for facts in (before, now)
     )
-    return f" It was first made with {first}; this time with {second}."
+    sentence = _("It was first made with {first}; this time with {second}.")
+    return " " + sentence.format(first=first, second=second)

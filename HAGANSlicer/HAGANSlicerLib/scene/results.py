@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from HAGANCore.worker.wire import open_array, release
 
 from . import hierarchy, latents, provenance, segments, tables, volumes
@@ -48,13 +50,14 @@ def add_generated(
     """
     wire = part["volume"]
     facts = wire["provenance"]
-    name = f"{facts.get('model', 'model')} seed {part['seed']}{' preview' if facts.get('preview') else ''}"
+    pattern = _("{model} seed {seed} preview") if facts.get("preview") else _("{model} seed {seed}")
+    name = pattern.format(model=facts.get("model", "model"), seed=part["seed"])
     volume = _add_volume(scene, wire, name)
-    latent = latents.add_latent(scene, part["latent"], f"{name} latent", volume)
+    latent = latents.add_latent(scene, part["latent"], latents.latent_name(name), volume)
     labels = part.get("labels")
-    segmentation = _add_labels(scene, volume, labels, f"{name} segments", facts)
+    segmentation = _add_labels(scene, volume, labels, _("{name} segments").format(name=name), facts)
     if labels:
-        table = _add_measurements(scene, table, "Generated volumes", volume.GetName(), labels)
+        table = _add_measurements(scene, table, _("Generated volumes"), volume.GetName(), labels)
     nodes = Nodes(volume=volume, latent=latent, segmentation=segmentation, table=table)
     return _filed(scene, nodes, folder_item)
 
@@ -73,22 +76,31 @@ def add_encoded(
     scan = scan_node.GetName()
     wire = result["reconstruction"]
     facts = {**wire["provenance"], "scan": scan}
-    volume = _add_volume(scene, {**wire, "provenance": facts}, f"{scan} reconstruction")
-    latent = latents.add_latent(scene, result["latent"], f"{scan} latent", volume)
-    difference = volumes.difference_volume(scene, scan_node, volume, f"{scan} difference")
+    volume = _add_volume(scene, {**wire, "provenance": facts}, _("{name} reconstruction").format(name=scan))
+    latent = latents.add_latent(scene, result["latent"], latents.latent_name(scan), volume)
+    difference = volumes.difference_volume(scene, scan_node, volume, _("{name} difference").format(name=scan))
     provenance.mark(difference, facts, role="difference")
     volume.SetNodeReferenceID(SCAN, scan_node.GetID())
     volume.SetNodeReferenceID(DIFFERENCE, difference.GetID())
-    errors = tables.error_table(scene, f"{scan} errors", result["errors"])
+    errors = tables.error_table(scene, _("{name} errors").format(name=scan), result["errors"])
     provenance.mark(errors, facts, role="errors")
-    segmentation = _add_labels(scene, volume, result.get("labels"), f"{scan} reconstruction segments", facts)
+    segmentation = _add_labels(
+        scene, volume, result.get("labels"), _("{name} reconstruction segments").format(name=scan), facts
+    )
     scan_segmentation = _add_labels(
-        scene, scan_node, result.get("scan_labels"), f"{scan} segments", {"scan": scan}, synthetic=False
+        scene,
+        scan_node,
+        result.get("scan_labels"),
+        _("{name} segments").format(name=scan),
+        {"scan": scan},
+        synthetic=False,
     )
     table = None
     for node, key in ((scan_node, "scan_labels"), (volume, "labels")):
         if result.get(key):
-            table = _add_measurements(scene, table, f"{scan} volumes", node.GetName(), result[key])
+            table = _add_measurements(
+                scene, table, _("{name} volumes").format(name=scan), node.GetName(), result[key]
+            )
     nodes = Nodes(
         volume=volume,
         latent=latent,
@@ -136,8 +148,10 @@ def show_step(
     wire, labels = result["volume"], result.get("labels")
     if nodes is None:
         volume = _add_volume(scene, wire, name)
-        latent = latents.add_latent(scene, result["latent"], f"{name} latent", volume)
-        segmentation = _add_labels(scene, volume, labels, f"{name} segments", wire["provenance"], surfaces)
+        latent = latents.add_latent(scene, result["latent"], latents.latent_name(name), volume)
+        segmentation = _add_labels(
+            scene, volume, labels, _("{name} segments").format(name=name), wire["provenance"], surfaces
+        )
         return _filed(scene, Nodes(volume=volume, latent=latent, segmentation=segmentation), folder_item)
     volumes.update_volume(nodes.volume, open_array(wire), wire["geometry"])
     provenance.mark(nodes.volume, wire["provenance"], role="volume")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from .geometry import ijk_to_ras, matrix_array, vtk_matrix
 from .images import fill_image
@@ -47,9 +48,9 @@ _LUNG = "SCT^39607008^Lung"
 STRUCTURES = (
     # Blue and green for the sides: told apart by every kind of colour vision (Okabe and Ito 2008), where the
     # terminology's own two lung colours are nearly the same. Bones as in the terminology.
-    Structure(1, "right_lung", "Right lung", _LUNG, "SCT^24028007^Right", (0.34, 0.71, 0.91), 0.45),
-    Structure(2, "left_lung", "Left lung", _LUNG, "SCT^7771000^Left", (0.0, 0.62, 0.45), 0.45),
-    Structure(3, "bones", "Bone", "SCT^272673000^Bone", "", (0.945, 0.839, 0.569), 1.0),
+    Structure(1, "right_lung", _("Right lung"), _LUNG, "SCT^24028007^Right", (0.34, 0.71, 0.91), 0.45),
+    Structure(2, "left_lung", _("Left lung"), _LUNG, "SCT^7771000^Left", (0.0, 0.62, 0.45), 0.45),
+    Structure(3, "bones", _("Bone"), "SCT^272673000^Bone", "", (0.945, 0.839, 0.569), 1.0),
 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from .images import fill_image
 from .provenance import is_synthetic, mark, synthetic_name
@@ -44,7 +45,7 @@ def record(
     for index, frame in frames:
         sequence.SetDataNodeAtValue(_node_of(frame, template), index)
     if browser is None:
-        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
+        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", _("{name} browser").format(name=name))
         browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
         browser.SetPlaybackRateFps(5.0)
     else:

@@ -8,28 +8,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import vtk
+from slicer.i18n import tr as _
 
 MEASURED = (
-    ("right_lung_ml", "Right lung", "mL"),
-    ("left_lung_ml", "Left lung", "mL"),
-    ("lungs_ml", "Lungs", "mL"),
-    ("bones_ml", "Bone", "mL"),
-    ("thorax_ml", "Thorax", "mL"),
-    ("lungs_percent", "Lungs of thorax", "%"),
-    ("bones_percent", "Bone of thorax", "%"),
+    ("right_lung_ml", _("Right lung"), "mL"),
+    ("left_lung_ml", _("Left lung"), "mL"),
+    ("lungs_ml", _("Lungs"), "mL"),
+    ("bones_ml", _("Bone"), "mL"),
+    ("thorax_ml", _("Thorax"), "mL"),
+    ("lungs_percent", _("Lungs of thorax"), "%"),
+    ("bones_percent", _("Bone of thorax"), "%"),
 )
 """Key of a measurement, its title, its unit."""
 ERRORS = (
-    ("mae_hu", "Mean absolute error", "HU"),
-    ("mae", "Mean absolute error", ""),
-    ("psnr_db", "Peak signal-to-noise ratio", "dB"),
-    ("ssim", "Structural similarity (3D)", ""),
+    ("mae_hu", _("Mean absolute error"), "HU"),
+    ("mae", _("Mean absolute error"), ""),
+    ("psnr_db", _("Peak signal-to-noise ratio"), "dB"),
+    ("ssim", _("Structural similarity (3D)"), ""),
 )
 Column = tuple[str, str, Sequence[str] | npt.NDArray[np.float64]]
 """Title, unit, and values: a list of texts or an array of numbers."""
 DECIMALS = {"mL": 1, "%": 1, "HU": 1, "dB": 1, "": 3}
 """Decimals that a unit is shown with: more would claim what no segmentation can know."""
-TISSUES = {"air": "air", "lung": "lung", "soft_tissue": "soft tissue", "bone": "bone"}
+TISSUES = {"air": _("air"), "lung": _("lung"), "soft_tissue": _("soft tissue"), "bone": _("bone")}
 
 
 def measurements_table(
@@ -46,8 +47,8 @@ def measurements_table(
     Returns:
         The vtkMRMLTableNode.
     """
-    measured = [with_percent(values) for _, values in rows]
-    columns: list[Column] = [("Volume", "", [title for title, _ in rows])]
+    measured = [with_percent(values) for title, values in rows]
+    columns: list[Column] = [(_("Volume"), "", [title for title, values in rows])]
     for key, title, unit in MEASURED:
         numbers = np.array([values.get(key, np.nan) for values in measured], float).round(DECIMALS[unit])
         columns.append((f"{title} ({unit})", unit, numbers))
@@ -60,7 +61,7 @@ def add_row(node: Any, title: str, measurements: Mapping[str, float]) -> None:
     row = node.AddEmptyRow()
     table = node.GetTable()
     table.SetValue(row, 0, vtk.vtkVariant(title))
-    for column, (key, _, unit) in enumerate(MEASURED, start=1):
+    for column, (key, _title, unit) in enumerate(MEASURED, start=1):
         value = round(float(values.get(key, "nan")), DECIMALS[unit])
         table.SetValue(row, column, vtk.vtkVariant(value))
     table.Modified()
@@ -79,11 +80,17 @@ def error_table(scene: Any, name: str, errors: Mapping[str, Any], node: Any = No
     rows = [(title, float(errors[key]), unit) for key, title, unit in ERRORS if errors.get(key) is not None]
     for key, unit in (("tissue_mae_hu", "HU"), ("tissue_mae", "")):
         for tissue, value in errors.get(key, {}).items():
-            rows.append((f"Mean absolute error in {TISSUES.get(tissue, tissue)}", float(value), unit))
+            rows.append(
+                (
+                    _("Mean absolute error in {tissue}").format(tissue=TISSUES.get(tissue, tissue)),
+                    float(value),
+                    unit,
+                )
+            )
     columns: list[Column] = [
-        ("Measure", "", [row[0] for row in rows]),
-        ("Value", "", np.array([round(value, DECIMALS[unit]) for _, value, unit in rows], float)),
-        ("Unit", "", [row[2] for row in rows]),
+        (_("Measure"), "", [row[0] for row in rows]),
+        (_("Value"), "", np.array([round(value, DECIMALS[unit]) for title, value, unit in rows], float)),
+        (_("Unit"), "", [row[2] for row in rows]),
     ]
     return fill_table(scene, name, columns, node)
 

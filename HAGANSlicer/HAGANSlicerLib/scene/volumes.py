@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 
@@ -92,11 +93,13 @@ def volume_of(node: Any) -> tuple[npt.NDArray, dict[str, list[float]]]:
     image = node.GetImageData() if node is not None else None
     if image is None or image.GetPointData().GetScalars() is None:
         name = node.GetName() if node is not None else "none"
-        raise HaganError(f"The volume '{name}' holds no voxels; choose a loaded volume.")
+        raise HaganError(_("The volume '{name}' holds no voxels; choose a loaded volume.").format(name=name))
     components = image.GetNumberOfScalarComponents()
     if components != 1:
         raise HaganError(
-            f"The volume '{node.GetName()}' has {components} values per voxel; choose a scalar volume."
+            _("The volume '{name}' has {components} values per voxel; choose a scalar volume.").format(
+                name=node.GetName(), components=components
+            )
         )
     return image_array(image), geometry_of(_world_matrix(node) @ _ijk_to_ras_of(node))
 
@@ -125,8 +128,16 @@ def difference_volume(
     far = np.abs(ijk_to_ras(place) - ijk_to_ras(other_place)).max()
     if scan.shape != reconstruction.shape or far > _SAME_PLACE_MM:
         raise HaganError(
-            f"'{scan_node.GetName()}' {scan.shape} and '{reconstruction_node.GetName()}' "
-            f"{reconstruction.shape} do not lie on one grid ({far:.2f} mm apart); encode the scan again."
+            _(
+                "'{scan}' {scan_shape} and '{reconstruction}' {shape} do not lie on one grid "
+                "({distance} mm apart); encode the scan again."
+            ).format(
+                scan=scan_node.GetName(),
+                scan_shape=scan.shape,
+                reconstruction=reconstruction_node.GetName(),
+                shape=reconstruction.shape,
+                distance=f"{far:.2f}",
+            )
         )
     low, high = window or (-np.inf, np.inf)
     difference = reconstruction.astype(np.float32) - np.clip(scan.astype(np.float32), low, high)
@@ -184,8 +195,10 @@ def _world_matrix(node: Any) -> Matrix:
     matrix = vtk.vtkMatrix4x4()
     if not transform.IsTransformToWorldLinear() or not transform.GetMatrixTransformToWorld(matrix):
         raise HaganError(
-            f"The volume '{node.GetName()}' is under the transform '{transform.GetName()}', which is not "
-            "linear; harden it (Transforms module) so that the volume itself is resampled."
+            _(
+                "The volume '{name}' is under the transform '{transform}', which is not linear; "
+                "harden it (Transforms module) so that the volume itself is resampled."
+            ).format(name=node.GetName(), transform=transform.GetName())
         )
     return matrix_array(matrix)
 
