@@ -150,7 +150,9 @@ def main(
         print(f"{name}: {figures}", file=sys.stderr)
     if args.json:
         title = (document or "").splitlines()[0].rstrip(".")
-        print(json.dumps({"benchmark": title, "machine": machine(), "rows": rows}, indent=2))
+        arguments = {name: str(value) for name, value in vars(args).items() if name not in ("json", "only")}
+        found = {"benchmark": title, "arguments": arguments, "machine": machine(), "rows": rows}
+        print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         _print_table(rows)
 
