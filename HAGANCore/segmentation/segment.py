@@ -105,8 +105,8 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     labels = np.zeros(volume.array.shape, np.uint8)
     if not labels.size:
         return Segmentation(labels, volume.geometry, 0.0)
-    for found in check_lengths(volume):
-        raise HaganError(found.message)
+    for problem in check_lengths(volume):
+        raise HaganError(problem.message)
     hu = hounsfield(view.array)
     factors = block_factors(hu.shape, view.spacing, _COARSE)
     coarse, spacing = block_mean(hu, factors), scaled(view.spacing, factors)

@@ -110,7 +110,8 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
     """Read one series of a folder, or the series that a single file belongs to.
 
     ``series`` is its UID, number or a part of its description; without it the largest axial one is taken
-    and ``meta["notes"]`` lists the others, and files that should be slices but cannot be read. See :func:`read_series`.
+    and ``meta["notes"]`` lists the others, and files that should be slices but cannot be read.
+    See :func:`read_series`.
 
     Raises:
         HaganError: no series, or none as asked for, and as :func:`read_series`.

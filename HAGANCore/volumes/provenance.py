@@ -1,5 +1,6 @@
-"""Provenance: what a file says of itself, inside its header and in ``NAME.json`` beside it (or, where that name
-is another program's, ``NAME.hagan.json``).
+"""Provenance: what a file says of itself, inside its header and in ``NAME.json`` beside it.
+
+Where that name is another program's, it is ``NAME.hagan.json``.
 
 Every synthetic volume says that it is one, with all that is needed to make it again. The header's copy
 stays with a file that is moved or renamed; the side-car can be read without any imaging software.
@@ -90,13 +91,13 @@ def write_sidecar(path: Path, document: dict[str, Any] | None) -> Path | None:
             sidecar.unlink()
     if document is None:
         return None
-    sidecar = next((place for place in _sidecar_paths(path) if _is_free(place)), None)
-    if sidecar is None:
+    free = [place for place in _sidecar_paths(path) if _is_free(place)]
+    if not free:
         return None
     text = json.dumps({**document, "file": path.name}, indent=2, ensure_ascii=False, allow_nan=False)
-    with written_whole(sidecar) as temporary:
+    with written_whole(free[0]) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-    return sidecar
+    return free[0]
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:
