@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -184,7 +185,8 @@ def write_model(
         dtype: ``float32``, or ``float16`` or ``bfloat16`` for half the bytes.
 
     Raises:
-        ModelFileError: tensors that do not fit the description, or that are not finite in ``dtype``.
+        ModelFileError: tensors that do not fit the description, or that are not finite in ``dtype``; a full
+            disk.
     """
     networks = {
         "generator": generator,
@@ -238,7 +240,10 @@ def _write(path: Path, description: ModelDescription, tensors: Mapping[str, Tens
     with written_whole(path) as temporary:
         temporary.touch()
         usual = temporary.stat().st_mode
-        save_file(dict(tensors), temporary, metadata={_METADATA_KEY: document})
+        try:
+            save_file(dict(tensors), temporary, metadata={_METADATA_KEY: document})
+        except SafetensorError as error:  # also of a full disk: the library has no other
+            raise ModelFileError(f"Model file '{path}' cannot be written: {error}.") from None
         temporary.chmod(usual)  # safetensors 0.8 makes files that only their owner can read
         _flush_to_disk(temporary)
     return path
