@@ -18,6 +18,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/preprocess.py
   HAGANCore/cli/segment.py
   HAGANCore/cli/train.py
+  HAGANCore/cli/usage.py
   HAGANCore/devices.py
   HAGANCore/errors.py
   HAGANCore/evaluation/__init__.py
@@ -44,6 +45,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/latent/fit.py
   HAGANCore/latent/onto_scan.py
   HAGANCore/latent/samples.py
+  HAGANCore/latent/seconds.py
   HAGANCore/latent/series.py
   HAGANCore/latent/store.py
   HAGANCore/latent/targets.py
@@ -107,6 +109,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/dicom.py
   HAGANCore/volumes/io.py
   HAGANCore/volumes/itk.py
+  HAGANCore/volumes/lock.py
   HAGANCore/volumes/manifest.py
   HAGANCore/volumes/nifti.py
   HAGANCore/volumes/orientation.py
@@ -130,6 +133,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/provenance.py
   HAGANCore/volumes/resample.py
   HAGANCore/volumes/scans.py
+  HAGANCore/volumes/sources.py
   HAGANCore/volumes/volume.py
   HAGANCore/worker/__init__.py
   HAGANCore/worker/__main__.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from .io import read_volume
 from .preprocess import prepare
 from .profiles import Profile
 from .scans import Scan, class_names
+from .sources import FINGERPRINT, fingerprint, plan_scans
+from .volume import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class BuildReport:
     failed: tuple[dict[str, str], ...]
     """``{"file": …, "reason": …}`` for each that is not."""
     warnings: dict[str, list[str]] = field(default_factory=dict)
-    """File: what is noteworthy about it, for scans of this run."""
+    """File: what is noteworthy about it, for scans of this run and those that the cohort holds under another
+    id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class _Task:
     target: Path
     profile: Profile
     size: int
+    allow_synthetic: bool
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,15 @@ def build_cohort(
     size: int,
     jobs: int = 1,
     progress: Progress = no_progress,
+    *,
+    allow_synthetic: bool = False,
 ) -> BuildReport:
     """Prepare the scans and add them to the cohort in ``folder``, new or begun earlier.
 
     A scan that cannot be read or used is noted in the manifest with its reason, and tried again by the next
-    run. A scan that is done is left alone; its label and covariates are brought up to date.
+    run. A scan that is done is left alone; its label and covariates are brought up to date. One whose file
+    has changed is done again, and another scan under an id that is taken gets an id of its own; ``warnings``
+    says so.
 
     Args:
         scans: of :func:`~HAGANCore.volumes.scans.find_scans` or ``read_scan_table``.
@@ -66,9 +75,11 @@ def build_cohort(
         size: edge length R in voxels.
         jobs: processes at once; each needs about 1 GB for a large CT.
         progress: called after each scan; may raise to stop, and what is done stays done.
+        allow_synthetic: take generated volumes, which say of themselves that they are synthetic; they fail
+            otherwise. Phantoms are taken with a warning.
 
     Raises:
-        HaganError: the folder holds another cohort, or cannot be written.
+        HaganError: the folder holds another cohort, cannot be written, or another process writes into it.
     """
     classes = class_names(scans)
     labels = {name: number for number, name in enumerate(classes)}
@@ -77,42 +88,70 @@ def build_cohort(
     warnings: dict[str, list[str]] = {}
     with CohortWriter(folder, profile, size, classes) as writer, ExitStack() as stack:
         tasks = []
-        for scan in scans:
-            if scan.id in writer.done_ids:
-                writer.update(scan.id, labels.get(scan.label, UNLABELLED), scan.covariates)
+        for plan in plan_scans(scans, writer.entries, lambda number: progress(0.0, f"{number} looked for")):
+            scan = plan.scan
+            if plan.state == "done":
+                label, place = labels.get(scan.label, UNLABELLED), str(scan.path.absolute())
+                writer.update(scan.id, label, scan.covariates, place)
                 ok.append(scan.id)
+                if plan.note:
+                    warnings[str(scan.path)] = [plan.note]
             else:
-                tasks.append(_Task(scan, writer.volume_path(scan.id), profile, size))
+                target = writer.volume_path(scan.id)
+                tasks.append(_Task(scan, target, profile, size, allow_synthetic, plan.note))
         progress(len(ok) / len(scans), "")
         outcomes = stack.enter_context(closing(in_processes(_make, tasks, jobs)))
         for task, outcome in outcomes:
             scan, source = task.scan, str(task.scan.path)
             if isinstance(outcome, Exception):
-                failed.append({"file": source, "reason": _reason(outcome)})
-                writer.fail(**failed[-1])
+                reason = _reason(outcome)
+                if scan.id in writer.entries:
+                    reason += " The volume made from the earlier file stays in the cohort."
+                failed.append({"file": source, "reason": reason})
+                writer.fail(str(scan.path.absolute()), reason)
             else:
                 writer.add_written(
                     scan.id,
                     outcome.sha256,
                     label=labels.get(scan.label, UNLABELLED),
                     covariates=scan.covariates,
-                    source=source,
+                    source=str(scan.path.absolute()),
                     preparation={**outcome.preparation, "warnings": outcome.warnings},
                 )
                 ok.append(scan.id)
-                if outcome.warnings:
-                    warnings[source] = outcome.warnings
+                if lines := [*filter(None, [task.note]), *outcome.warnings]:
+                    warnings[source] = lines
             progress((len(ok) + len(failed)) / len(scans), f"{len(ok)} ready, {len(failed)} failed")
     return BuildReport(tuple(ok), tuple(failed), warnings)
 
 
 def _make(task: _Task) -> _Made:
     """Prepare one scan and write its cube; runs in any process."""
+    # Before it is read: a file that changes meanwhile is then found to have changed.
+    made_from: dict[str, Any] = {}
+    with suppress(OSError):  # what cannot be read is said below
+        made_from = fingerprint(task.scan.path)
     volume = read_volume(task.scan.path)
-    warnings = [*volume.meta.get("notes", []), *require_usable(volume, task.profile)]
+    synthetic = [] if task.allow_synthetic else _require_scan(volume)
+    warnings = [*synthetic, *volume.meta.get("notes", []), *require_usable(volume, task.profile)]
     prepared = prepare(volume, task.profile, task.size)
     digest = write_array(task.target, prepared.array)
-    return _Made(digest, prepared.record.to_dict(), warnings)
+    return _Made(digest, {**prepared.record.to_dict(), FINGERPRINT: made_from}, warnings)
+
+
+def _require_scan(volume: Volume) -> list[str]:
+    """Refuse a generated volume: who trains on those must have meant to. A phantom is worth a word only.
+
+    Phantoms are drawn, not learned, so a model that is trained on them does not feed on models.
+    """
+    if not volume.meta.get("synthetic"):
+        return []
+    if volume.meta.get("provenance", {}).get("kind") == "phantom":
+        return ["It is a phantom, not a patient."]
+    raise HaganError(
+        "It says of itself that it is synthetic, so it is no scan; take it out, or allow synthetic volumes "
+        "if the training is meant to see them."
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import HaganError
 from ..files import written_whole
+from .lock import take_lock
 from .manifest import JOURNAL, MANIFEST, UNLABELLED, Entry, Manifest
 from .profiles import Profile
 
@@ -57,21 +58,31 @@ class CohortWriter:
     (1, (32, 32, 32), [4200.0])
 
     Raises:
-        HaganError: the folder holds a cohort of another profile, size or set of classes.
+        HaganError: the folder holds a cohort of another profile, size or set of classes, or another process
+            writes into it.
     """
 
     def __init__(self, folder: Path | str, profile: Profile, size: int, classes: Sequence[str] = ()) -> None:
         self.folder = Path(folder)
         self.profile, self.size, self.classes = profile, size, tuple(classes)
         self._manifest = Manifest(profile, size, self.classes)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = take_lock(self.folder)
+        try:
+            self._journal = self._begin()
+        except BaseException:
+            self._lock.unlink(missing_ok=True)
+            raise
+
+    def _begin(self) -> TextIO:
         if (self.folder / MANIFEST).exists():
             self._take_up()
-        (self.folder / _VOLUMES).mkdir(parents=True, exist_ok=True)
+        (self.folder / _VOLUMES).mkdir(exist_ok=True)
         for torn in (self.folder / _VOLUMES).glob(".tmp-*"):  # a run was killed while it wrote
             torn.unlink()
         self._manifest.write(self.folder)
         # What an earlier journal held is in the manifest now; its last line may have been cut off.
-        self._journal = (self.folder / JOURNAL).open("w", encoding="utf-8")
+        return (self.folder / JOURNAL).open("w", encoding="utf-8")
 
     def _take_up(self) -> None:
         earlier = Manifest.read(self.folder)
@@ -95,6 +106,11 @@ class CohortWriter:
     def done_ids(self) -> set[str]:
         """The ids that need no further work."""
         return set(self._manifest.entries)
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """What the cohort holds so far, by id."""
+        return self._manifest.entries
 
     @property
     def failed(self) -> list[dict[str, str]]:
@@ -153,16 +169,19 @@ class CohortWriter:
         )
         self._manifest.note_entry(entry, self._journal)
 
-    def update(self, id: str, label: int, covariates: Mapping[str, float | str]) -> None:
-        """Give a volume that is done another label and other covariates, where they have changed."""
+    def update(
+        self, id: str, label: int, covariates: Mapping[str, float | str], source: str | None = None
+    ) -> None:
+        """Give a volume that is done another label, covariates and source, where they have changed."""
         old = self._manifest.entries[id]
-        if (old.label, old.covariates) != (label, _clean_covariates(covariates)):
+        source = old.source if source is None else source
+        if (old.label, old.covariates, old.source) != (label, _clean_covariates(covariates), source):
             self.add_written(
                 id,
                 old.sha256,
                 label=label,
                 covariates=covariates,
-                source=old.source,
+                source=source,
                 preparation=old.preparation,
             )
 
@@ -171,10 +190,13 @@ class CohortWriter:
         self._manifest.note_failure(file, reason, self._journal)
 
     def close(self) -> None:
-        """Merge the journal into the manifest."""
-        self._journal.close()
-        self._manifest.write(self.folder)
-        (self.folder / JOURNAL).unlink(missing_ok=True)
+        """Merge the journal into the manifest and let other processes in."""
+        try:
+            self._journal.close()
+            self._manifest.write(self.folder)
+            (self.folder / JOURNAL).unlink(missing_ok=True)
+        finally:
+            self._lock.unlink(missing_ok=True)
 
     def __enter__(self) -> CohortWriter:
         return self

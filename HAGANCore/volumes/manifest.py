@@ -33,9 +33,10 @@ class Entry:
     label: int = UNLABELLED
     covariates: dict[str, float | str] = field(default_factory=dict)
     source: str = ""
-    """The scan's path as it was given, empty for phantoms."""
+    """The scan's absolute path, empty for phantoms."""
     preparation: dict[str, Any] = field(default_factory=dict)
-    """Every step from the scan to the cube, with the scan's geometry; see ``preprocess.Preparation``."""
+    """Every step from the scan to the cube, with the scan's geometry; see ``preprocess.Preparation``. Also
+    the scan's warnings and its fingerprint; see ``sources.fingerprint``."""
 
 
 @dataclass(slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,7 +53,8 @@ def find_scans(folder: Path, leave_out: Path | None = None) -> list[Scan]:
         raise HaganError(
             f"'{folder}' holds no scans, nor do its folders; looked for DICOM, {', '.join(_SUFFIXES)}."
         )
-    ids = _distinct([_id_of(path.relative_to(folder), folder.name) for path in paths])
+    places = [path.relative_to(folder) for path in paths]
+    ids = _distinct([_id_of(place, folder.name) for place in places], places)
     return [Scan(id, path) for id, path in zip(ids, paths, strict=True)]
 
 
@@ -71,7 +74,7 @@ def read_scan_table(table: Path) -> list[Scan]:
         path = table.parent / row[_FILE]
         name = row.get(_ID) or _id_of(Path(row[_FILE]), path.name)
         scans.append(Scan(_clean(name), path, row.get(_LABEL, ""), _covariates(row)))
-    ids = _distinct([scan.id for scan in scans])
+    ids = _distinct([scan.id for scan in scans], [Path(row[_FILE]) for row in rows])
     return [replace(scan, id=id) for scan, id in zip(scans, ids, strict=True)]
 
 
@@ -153,11 +156,29 @@ def _clean(text: str) -> str:
     return text[-100:].lstrip("-._") or "scan"
 
 
-def _distinct(ids: Sequence[str]) -> list[str]:
-    seen: dict[str, int] = {}
+def _distinct(ids: Sequence[str], places: Sequence[Path]) -> list[str]:
+    """Return the ids, those that several scans would have with the code of each one's place.
+
+    So an id does not depend on the order of the scans. Some file systems do not tell capitals from small
+    letters, so neither do we. A number comes behind only where one place is named twice.
+    """
+    wanted = Counter(id.lower() for id in ids)
+    coded = [
+        id if wanted[id.lower()] == 1 else f"{id}-{place_code(place)}"
+        for id, place in zip(ids, places, strict=True)
+    ]
+    seen: Counter[str] = Counter()
     distinct = []
-    for id in ids:
-        # Some file systems do not tell capitals from small letters.
-        seen[id.lower()] = seen.get(id.lower(), 0) + 1
+    for id in coded:
+        seen[id.lower()] += 1
         distinct.append(id if seen[id.lower()] == 1 else f"{id}-{seen[id.lower()]}")
     return distinct
+
+
+def place_code(path: Path) -> str:
+    """Return six letters and digits that tell places apart: they depend on the place alone.
+
+    >>> place_code(Path("a/scan.nrrd")) == place_code(Path("b/scan.nrrd"))
+    False
+    """
+    return hashlib.sha256(path.as_posix().encode("utf-8", "surrogateescape")).hexdigest()[:6]

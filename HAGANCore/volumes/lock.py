@@ -1,0 +1,54 @@
+"""One process at a time writes into a folder: a lock that a killed process does not leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import HaganError
+from ..processtree import started
+
+LOCK = "writer.json"
+_BEING_WRITTEN_SECONDS = 5.0
+"""A lock without its content is as young as this, or was left by a process that was killed at that moment."""
+
+
+def take_lock(folder: Path) -> Path:
+    """Take the lock of a folder, which must be there, and return it; unlink it to let others in.
+
+    It names its process by number and start: that of a process which has ended is taken over.
+
+    Raises:
+        HaganError: another writer works in the folder.
+    """
+    lock = folder / LOCK
+    mine = json.dumps({"pid": os.getpid(), "started": started(os.getpid())})
+    while True:
+        try:
+            with lock.open("x", encoding="utf-8") as stream:
+                stream.write(mine)
+        except FileExistsError:
+            _require_abandoned(lock)
+            lock.unlink(missing_ok=True)
+        else:
+            return lock
+
+
+def _require_abandoned(lock: Path) -> None:
+    pid: object = "unknown"
+    with suppress(OSError):
+        try:
+            document = json.loads(lock.read_text(encoding="utf-8"))
+            pid = document["pid"]
+            abandoned = type(pid) is not int or started(pid) != document["started"]
+        except (ValueError, KeyError, TypeError):
+            abandoned = time.time() - lock.stat().st_mtime > _BEING_WRITTEN_SECONDS
+        if not abandoned:
+            since = time.strftime("%Y-%m-%d %H:%M", time.localtime(lock.stat().st_mtime))
+            raise HaganError(
+                f"Another process writes into '{lock.parent}' (process {pid}, since {since}); wait for it, "
+                "stop it, or choose another folder."
+            )
