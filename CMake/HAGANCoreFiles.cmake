@@ -14,6 +14,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/explore.py
   HAGANCore/cli/generate.py
   HAGANCore/cli/model.py
+  HAGANCore/cli/outputs.py
   HAGANCore/cli/phantom.py
   HAGANCore/cli/preprocess.py
   HAGANCore/cli/segment.py

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import Console
+from .outputs import require_folder, require_json
 from .usage import UsageError, check_refinement
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run the chain; returns its figures and the paths of what was written."""
+    from ..inference.latentfile import FORMAT
     from ..inference.model import load_model
     from ..memory import peak_memory
     from ..progress import part_of
@@ -88,6 +90,9 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if args.count < 1:
         raise UsageError(f"The number of synthetic volumes must be at least 1; found {args.count}.")
     check_refinement(args.refine)
+    out = Path(args.out)
+    require_folder(out)
+    require_json(out / "scan.latent.json", FORMAT)
     started = time.perf_counter()
     scan_path = Path(args.scan) if args.scan else resource_path("SampleData/thorax_phantom.nii.gz")
     model = load_model(args.model)
@@ -111,7 +116,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         begun = time.perf_counter()
         walked = _walk(model)
         stepped = _steps_shown(walked, time.perf_counter() - begun)
-        files = _write(shown, stepped, encoding, Path(args.out))
+        files = _write(shown, stepped, encoding, out)
         shown += stepped
     for warning in encoding.warnings:
         console.warn(warning)

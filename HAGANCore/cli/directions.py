@@ -13,6 +13,7 @@ from . import directions_fit as fit
 from .console import Console
 from .directions_common import add_measuring_options, add_write_option, added, check_place, line_about
 from .generate import seeds
+from .outputs import require_folder
 
 if TYPE_CHECKING:
     from ..models.modelfile import ModelFile
@@ -179,6 +180,8 @@ def _matrix(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..latent.extras import plotting
     from ..latent.samples import Measurements
 
+    if args.report:
+        require_folder(args.report, "--report")
     plotting()
     model = load_model(args.model, args.device)
     found = list(directions_of(model).values())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import HaganError
+from .outputs import require_file, require_model
 from .usage import device
 
 if TYPE_CHECKING:
@@ -37,14 +38,33 @@ def add_write_option(parser: argparse._ActionsContainer) -> None:
 
 
 def check_place(args: argparse.Namespace) -> None:
-    """Refuse to change a model that is known by name: its hash is published, and others rely on it."""
+    """Make sure, before the work, that the model file can be written.
+
+    Raises:
+        HaganError: a model that is known by name would change: its hash is published, and others rely on it.
+            Or the place cannot be written, or another model is there.
+    """
+    from ..models.modelfile import read_model, resolve_model
     from ..models.registry import read_registry
 
-    if args.write is None and str(args.model) in {entry.name for entry in read_registry()}:
+    path = resolve_model(args.model)
+    published = [entry.path for entry in read_registry() if entry.available]
+    if args.write is None and any(path.samefile(each) for each in published):
         raise HaganError(
             f"'{args.model}' is a published model, which stays as it is; give the model file to write with "
             "--write FILE, or your own copy with --model."
         )
+    if args.write is None:
+        require_file(path, option="--model, or give --write")
+        return
+    networks = read_model(path).networks_sha256
+    require_model(
+        args.write,
+        lambda model: model.networks_sha256 == networks,
+        f"a model with the networks of '{args.model}'",
+        published,
+        "--write",
+    )
 
 
 def added(args: argparse.Namespace, found: Sequence[Direction]) -> ModelFile:

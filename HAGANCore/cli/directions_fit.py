@@ -14,6 +14,7 @@ from ..errors import HaganError
 from ..progress import part_of
 from .console import Console
 from .directions_common import add_measuring_options, add_write_option, added, check_place, line_about
+from .outputs import require_folder
 from .usage import UsageError, check_seed, made_of_options
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     _check_fit_options(args)
     plan = _plan(args)
     check_place(args)
+    if args.report:
+        require_folder(args.report, "--report")
     estimators(), plotting()  # what is missing is said before the work
     model = load_model(args.model, args.device)
     _refuse_names_in_use(args, model.file)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import Console
 from .generate import add_model_arguments, memory_entries
+from .outputs import SCAN_KEY, require_json, require_same_scan, require_volume, scan_sha256
 from .usage import check_refinement
 
 if TYPE_CHECKING:
@@ -44,24 +46,32 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     check_refinement(args.refine)
     from ..volumes.io import read_volume, scan_name, write_volume
 
+    name = scan_name(args.scan)
+    reconstruction = args.out / f"{name}.reconstruction.nii.gz"
+    require_volume(reconstruction, ("reconstruction",), [args.scan])
+
     # A scan is unpacked without Python's lock, so that takes no time beside loading torch and the model.
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(read_volume, args.scan)
-        from ..inference.latentfile import SUFFIX
+        from ..inference.latentfile import FORMAT, SUFFIX
         from ..inference.model import load_model
         from ..progress import part_of
 
+        latent = args.out / f"{name}{SUFFIX}"
+        require_json(latent, FORMAT)
         model = load_model(args.model, args.device, args.precision)
         volume = reading.result()
+    made_from = scan_sha256(volume)
+    require_same_scan((latent, reconstruction), made_from)
     for note in volume.meta.get("notes", ()):
         console.warn(note)
     console.print(model.plan.text)
     with console.progress("encode") as progress:
         encoding = model.encode(volume, args.refine, args.class_, args.force, part_of(progress, 0.0, 0.95))
-        name = scan_name(args.scan)
         progress(0.95, "writing")
-        reconstruction = write_volume(encoding.reconstruction, args.out / f"{name}.reconstruction.nii.gz")
-        latent = encoding.save_latent(args.out / f"{name}{SUFFIX}")
+        encoding = _told_apart(encoding, made_from)
+        write_volume(encoding.reconstruction, reconstruction)
+        encoding.save_latent(latent)
         progress(1.0)
     for warning in encoding.warnings:
         console.warn(warning)
@@ -87,6 +97,17 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         "plan": model.plan.text,
         **memory_entries(),
     }
+
+
+def _told_apart(encoding: Encoding, made_from: str) -> Encoding:
+    """Return the encoding with the scan's hash: another scan of the same name must not take its place."""
+    shown = encoding.reconstruction
+    facts = {**shown.meta["provenance"], SCAN_KEY: made_from}
+    return replace(
+        encoding,
+        latent=replace(encoding.latent, facts={**encoding.latent.facts, SCAN_KEY: made_from}),
+        reconstruction=shown.with_array(shown.array, provenance=facts),
+    )
 
 
 def _print(encoding: Encoding, console: Console) -> None:

@@ -6,13 +6,14 @@ import argparse
 import math
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
 from .console import Console
 from .generate import add_model_arguments, memory_entries
+from .outputs import SCAN_KEY, require_folder, require_same_scan, scan_sha256
 from .usage import UsageError, check_refinement, check_seed
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..latent.walk import start_of, walk
     from ..progress import part_of
 
+    require_folder(args.out)
     begun = time.perf_counter()
     model = load_model(args.model, args.device, args.precision)
     direction, held = _directions(model, args.direction, args.hold)
@@ -232,9 +234,12 @@ def _start(
     if not args.scan:
         return None, model.latent(args.seed, args.class_)
     scan = read_volume(args.scan)
+    made_from, stem = scan_sha256(scan), re.escape(_stem(args, model))
+    earlier = (path for path in args.out.glob("*") if re.match(rf"synthetic_{stem}_\d\d_.*gz$", path.name))
+    require_same_scan(sorted(earlier), made_from)
     encoding = model.encode(scan, args.refine, args.class_, progress=progress)
     warnings += [*scan.meta.get("notes", ()), *encoding.warnings]
-    return scan, encoding.latent
+    return scan, replace(encoding.latent, facts={**encoding.latent.facts, SCAN_KEY: made_from})
 
 
 def _changes(values: Amounts, start: Step, direction: Direction, scan: Volume | None) -> list[float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HaganError
 from ..progress import part_of
 from .console import Console
+from .outputs import require_folder, require_label_map, require_volume
 from .usage import UsageError, device
 
 if TYPE_CHECKING:
@@ -110,10 +111,14 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     single = args.out.name.lower().endswith(WRITABLE_SUFFIXES)
     if single and len(wanted) > 1:
         raise UsageError(f"'{args.out}' is one file for {len(wanted)} volumes; give a folder.")
+    if single:
+        _require_places(args.out, args.segment)
+    else:
+        require_folder(args.out)
     model = load_model(args.model, args.device, args.precision)
     if args.segment and model.profile.modality != "CT":
         raise HaganError("Lungs and bones can be outlined in CT only; leave out --segment.")
-    model.latent(wanted[0], args.class_, args.truncation)  # a wrong value is said before the work begins
+    paths = _paths(model, wanted, args, single)
     console.print(model.plan.text)
     entries = []
     with console.progress("generate") as progress:
@@ -122,8 +127,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
             part = part_of(progress, index / len(wanted), (index + 1) / len(wanted))
             volume = model.generate(seed, args.class_, args.truncation, args.preview, part)
             seconds = time.perf_counter() - begun
-            path = args.out if single else args.out / _file_name(model, volume, args)
-            entries.append(_written(volume, path, seconds, args.segment))
+            entries.append(_written(volume, paths[seed], seconds, args.segment))
     for note in model.notes:
         console.warn(note)
     for entry in entries:
@@ -164,21 +168,47 @@ def _written(volume: Volume, path: Path, seconds: float, segmented: bool) -> dic
 
 def _segmented(volume: Volume, path: Path) -> dict[str, Any]:
     from ..segmentation import segment
-    from ..volumes.io import WRITABLE_SUFFIXES, write_volume
+    from ..volumes.io import write_volume
 
     found = segment(volume)
-    suffix = next(suffix for suffix in WRITABLE_SUFFIXES if path.name.lower().endswith(suffix))
-    labels_path = path.with_name(f"{path.name[: -len(suffix)]}_labels{suffix}")
+    labels_path = _labels_path(path)
     write_volume(volume.with_array(found.labels, unit="label"), labels_path)
     return {"labelmap": str(labels_path), **{key: round(getattr(found, key), 3) for key in _ML}}
 
 
-def _file_name(model: Model, volume: Volume, args: argparse.Namespace) -> str:
+def _paths(model: Model, wanted: list[int], args: argparse.Namespace, single: bool) -> dict[int, Path]:
+    """Return where the volume of each seed goes; what is wrong with one is said before the work begins."""
+    # The first latent is drawn even where its class is not asked for: a wrong class is said now.
+    first = model.latent(wanted[0], args.class_, args.truncation)
+    if single:
+        return {wanted[0]: args.out}
+    paths = {}
+    for seed in wanted:
+        latent = model.latent(seed, args.class_, args.truncation) if model.description.classes else first
+        paths[seed] = args.out / _file_name(model, seed, latent.class_index, args)
+        if paths[seed].exists() or _labels_path(paths[seed]).exists():
+            _require_places(paths[seed], args.segment)
+    return paths
+
+
+def _require_places(path: Path, segmented: bool) -> None:
+    require_volume(path, ("generated",))
+    if segmented:
+        require_label_map(_labels_path(path))
+
+
+def _labels_path(path: Path) -> Path:
+    from ..volumes.io import WRITABLE_SUFFIXES
+
+    suffix = next(suffix for suffix in WRITABLE_SUFFIXES if path.name.lower().endswith(suffix))
+    return path.with_name(f"{path.name[: -len(suffix)]}_labels{path.name[-len(suffix) :]}")
+
+
+def _file_name(model: Model, seed: int, class_index: int | None, args: argparse.Namespace) -> str:
     """Return a name that says what the volume is, e.g. ``synthetic_demo_seed1.nii.gz``."""
-    provenance = volume.meta["provenance"]
-    parts = [f"synthetic_{model.name}_seed{provenance['seed']}"]
-    if "class" in provenance:
-        parts.append("class" + re.sub(r"[^A-Za-z0-9.-]+", "-", provenance["class"]))
+    parts = [f"synthetic_{model.name}_seed{seed}"]
+    if class_index is not None:
+        parts.append("class" + re.sub(r"[^A-Za-z0-9.-]+", "-", model.description.classes[class_index]))
     if args.truncation != 1:
         parts.append(f"truncation{args.truncation:g}")
     if args.preview:

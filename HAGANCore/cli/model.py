@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HaganError
 from . import add_common_arguments
 from .console import Console
+from .outputs import require_folder, require_model
 from .usage import UsageError, made_of_options
 
 if TYPE_CHECKING:
@@ -166,8 +167,10 @@ def _download(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     entry = registry_entry(args.name)
     if entry.url is None:
         raise HaganError(f"The model '{entry.name}' cannot be downloaded. {entry.how_to_obtain}")
+    folder = args.folder or model_folder()
+    require_folder(folder, "--folder")
     with console.progress(f"Download {entry.name}") as progress:
-        path = download(entry, args.folder or model_folder(), progress)
+        path = download(entry, folder, progress)
     console.print(f"{path}: {entry.bytes:,} bytes, SHA-256 {entry.sha256}")
     return {"name": entry.name, "path": str(path), "bytes": entry.bytes, "sha256": entry.sha256}
 
@@ -217,6 +220,7 @@ def _new(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             normalisation=args.normalisation,
         )
         profile = profile_named(args.profile)
+    require_model(args.out, _is_random, "a model with random weights")
     description = ModelDescription(
         name=_short_name(args.out),
         title=f"Random weights, {architecture.size}³",
@@ -279,7 +283,9 @@ def _import(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     out = args.out or model_folder() / f"{name}.safetensors"
     with made_of_options():
         profile = profile_named(args.profile)
-    path = import_published(_chosen_checkpoints(args), out, name=name, profile=profile, size=args.size)
+    checkpoints = _chosen_checkpoints(args)
+    require_model(out, _is_imported, "an imported model", checkpoints.values())
+    path = import_published(checkpoints, out, name=name, profile=profile, size=args.size)
     model = read_model(path)
     document = _document(model)
     console.print(card_text(model))
@@ -297,6 +303,14 @@ def _chosen_checkpoints(args: argparse.Namespace) -> dict[str, Path]:
             raise UsageError("--iteration chooses among the files of a FOLDER; give the FOLDER.")
         return given
     return find_checkpoints(args.folder, args.iteration) | given
+
+
+def _is_random(model: ModelFile) -> bool:
+    return model.description.training.get("iterations") == 0
+
+
+def _is_imported(model: ModelFile) -> bool:
+    return "imported_from" in model.description.training
 
 
 def _short_name(path: Path) -> str:

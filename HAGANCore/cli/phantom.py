@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from .console import Console
+from .outputs import require_folder, require_label_map, require_volume
 from .usage import UsageError, check_seed, made_of_options
 
 
@@ -55,6 +56,7 @@ def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
 
     with made_of_options():
         check_phantoms(args.count, args.size, args.seed)
+    require_folder(args.out)
     with console.progress("phantoms") as progress:
         writer = write_phantom_cohort(
             args.out,
@@ -91,6 +93,8 @@ def _write_scan(path: Path, seed: int, console: Console) -> dict:
     if suffix is None:
         raise UsageError(f"'{path}' has no suffix of an image; use {', '.join(WRITABLE_SUFFIXES)}.")
     labels_path = path.with_name(path.name[: -len(suffix)] + "_labels" + suffix)
+    require_volume(path, ("phantom",), option="--scan")
+    require_label_map(labels_path, option="--scan")
     with console.progress("scanning") as progress:
         phantom, labels = scan_phantom(seed)
         progress(0.8, "writing")

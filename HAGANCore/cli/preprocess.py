@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import HaganError
 from .console import Console
+from .outputs import require_folder
 from .usage import made_of_options
 
 
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
     with made_of_options():
         profile = profile_named(args.profile)
+    require_folder(args.out)
     scans = _scans(args)
     jobs = min(available_cores() if args.jobs is None else max(1, args.jobs), len(scans))
     console.print(f"{len(scans)} scans → {args.size}³ voxels, profile {profile.name}, {jobs} at once")

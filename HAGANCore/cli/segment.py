@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import Console
+from .outputs import SCAN_KEY, require_label_map, require_same_scan, scan_sha256
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -45,18 +46,25 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     from ..progress import part_of
     from ..segmentation import LABELS, segment
     from ..volumes.io import WRITABLE_SUFFIXES, read_volume, scan_name, write_volume
+    from ..volumes.provenance import software_versions
 
     out = args.out or Path(f"{scan_name(args.volume)}.segmentation.nii.gz")
     if not out.name.lower().endswith(WRITABLE_SUFFIXES):
         raise UsageError(f"'{out}' has no suffix of a label map; use one of {', '.join(WRITABLE_SUFFIXES)}.")
+    require_label_map(out, [args.volume])
     started = time.perf_counter()
     with console.progress("segment") as progress:
         progress(0.0, "reading")
         volume = read_volume(args.volume)
+        made_from = scan_sha256(volume)
+        if args.out is None:  # two patients' scans may have one name
+            require_same_scan([out], made_from)
         warnings = [*volume.meta.get("notes", ()), *_warnings(volume)]
         found = segment(volume, part_of(progress, 0.4, 0.9))
         progress(0.9, "writing")
-        write_volume(volume.with_array(found.labels, unit="label"), out)
+        facts = volume.meta.get("provenance") or {"kind": "segmentation", "versions": software_versions()}
+        labels = volume.with_array(found.labels, unit="label", provenance={**facts, SCAN_KEY: made_from})
+        write_volume(labels, out)
         progress(1.0)
     seconds = time.perf_counter() - started
     measured = found.measurements()

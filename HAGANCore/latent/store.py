@@ -146,7 +146,7 @@ def _written(
     except OSError as error:
         raise HaganError(
             f"The directions cannot be written to '{out or file.path}' ({error.strerror or error}); "
-            "choose another file with --out."
+            "choose another file."
         ) from None
 
 
