@@ -5,6 +5,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/__init__.py
   HAGANCore/__main__.py
   HAGANCore/cli/__init__.py
+  HAGANCore/cli/command.py
   HAGANCore/cli/console.py
   HAGANCore/cli/demo.py
   HAGANCore/cli/directions.py
@@ -15,9 +16,11 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/generate.py
   HAGANCore/cli/model.py
   HAGANCore/cli/outputs.py
+  HAGANCore/cli/parser.py
   HAGANCore/cli/phantom.py
   HAGANCore/cli/preprocess.py
   HAGANCore/cli/segment.py
+  HAGANCore/cli/streams.py
   HAGANCore/cli/train.py
   HAGANCore/cli/usage.py
   HAGANCore/devices.py

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..progress import Progress
+from .streams import Patient, say
 
 
 class Console:
@@ -22,17 +23,17 @@ class Console:
     def print(self, text: str = "") -> None:
         """Print a line for a person; silent where a script listens."""
         if not self.json_only:
-            print(text)
+            say(text, sys.stdout)
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr."""
-        print(f"warning: {text}", file=sys.stderr)
+        say(f"warning: {text}", sys.stderr)
 
     def document(self, document: dict) -> None:
         """Print the command's JSON document where a script listens."""
         if self.json_only:
             # In ASCII, so that it can be printed whatever the encoding of stdout and the names of files.
-            print(json.dumps(document, indent=2, allow_nan=False))
+            say(json.dumps(document, indent=2, allow_nan=False), sys.stdout)
 
     @contextmanager
     def progress(self, title: str, start: float = 0.0) -> Iterator[Progress]:
@@ -50,7 +51,7 @@ class Console:
             initial=start,
             desc=title,
             bar_format=layout,
-            file=sys.stderr,
+            file=Patient(sys.stderr),
             mininterval=interval,
             leave=False,
         ) as bar:

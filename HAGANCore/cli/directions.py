@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
-from . import add_common_arguments
 from . import directions_fit as fit
 from .console import Console
 from .directions_common import add_measuring_options, add_write_option, added, check_place, line_about
 from .generate import seeds
 from .outputs import require_folder
+from .parser import add_common_arguments
 
 if TYPE_CHECKING:
     from ..models.modelfile import ModelFile

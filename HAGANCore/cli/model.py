@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
-from . import add_common_arguments
 from .console import Console
 from .outputs import require_folder, require_model
+from .parser import add_common_arguments
 from .usage import UsageError, made_of_options
 
 if TYPE_CHECKING:

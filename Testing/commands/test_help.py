@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from HAGANCore.cli import COMMANDS, build_parser
+from HAGANCore.cli.parser import COMMANDS, build_parser
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
