@@ -33,7 +33,7 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 
 # Makes the demonstration model again from nothing: phantoms, training at two learning rates, latent directions,
-# evaluation (about 80 minutes on two cores). What it is and reaches: Resources/Models/README.md.
+# evaluation (about 85 minutes on two cores). What it is and reaches: Resources/Models/README.md.
 DEMO := runs/demo
 DEMO_TRAIN := $(BIN)/hagan train $(DEMO)/cohort --out $(DEMO)/run --config Resources/Models/demo.config.json
 demo-model: $(VENV)/.ready

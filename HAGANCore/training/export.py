@@ -50,7 +50,9 @@ def export_model(
         ModelFileError: a weight is not finite, or the card does not fit.
     """
     networks = trainer.networks
-    generator, ground_encoder = networks.prior.folded(networks.average, networks.ground_encoder)
+    generator, ground_encoder = networks.prior.folded(
+        networks.average, networks.ground_encoder, trainer.config.prior_width
+    )
     return write_model(
         path,
         describe_model(trainer, card),

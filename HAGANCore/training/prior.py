@@ -57,15 +57,17 @@ class LatentPrior(nn.Module):
         return self.mean + normal @ self._root().T if self.follows else normal
 
     @torch.no_grad()
-    def folded(self, generator: Generator, ground_encoder: GroundEncoder) -> tuple[Generator, GroundEncoder]:
-        """Return copies of G and E^G between which latents are N(0, I); volumes stay the same.
+    def folded(
+        self, generator: Generator, ground_encoder: GroundEncoder, width: float = 1.0
+    ) -> tuple[Generator, GroundEncoder]:
+        """Return copies of G and E^G between which latents are N(0, I); reconstructions stay the same.
 
-        With LLᵀ = C + I and z = μ + L z', G's first layer takes z' and E^G's last one gives it.
+        With LLᵀ = C + I and z = μ + width L z', G's first layer takes z' and E^G's last one gives it.
         """
         generator, ground_encoder = copy.deepcopy(generator), copy.deepcopy(ground_encoder)
-        if not self.follows:
+        if not self.follows and width == 1.0:
             return generator, ground_encoder
-        root, mean, latent = self._root().double(), self.mean.double(), len(self.mean)
+        root, mean, latent = width * self._root().double(), self.mean.double(), len(self.mean)
         first, last = generator.common.linear, dict(ground_encoder.output.named_parameters())
         of_latent = first.weight[:, :latent].double()
         first.bias.add_(of_latent @ mean)
@@ -77,5 +79,5 @@ class LatentPrior(nn.Module):
         return generator, ground_encoder
 
     def _root(self) -> Tensor:
-        """Return L, lower triangular, of which LLᵀ = C + I."""
+        """Return L, lower triangular, of which LLᵀ = C + I; C stays 0 where it does not follow."""
         return torch.linalg.cholesky(self.covariance + torch.eye(len(self.mean), device=self.mean.device))

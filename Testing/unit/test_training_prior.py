@@ -43,7 +43,8 @@ def test_one_that_does_not_follow_stays_standard_normal():
     assert torch.equal(drawn, torch.randn(1000, LATENT, generator=torch.Generator().manual_seed(1)))
 
 
-def test_folding_keeps_reconstructions_and_makes_encoded_latents_standard_normal():
+@pytest.mark.parametrize("width", [1.0, 1.25])
+def test_folding_keeps_reconstructions_and_makes_encoded_latents_standard_normal(width: float):
     torch.manual_seed(0)
     architecture = Architecture(
         size=32, latent=LATENT, classes=2, generator_width=4, discriminator_width=64, ground_encoder_width=32
@@ -55,13 +56,13 @@ def test_folding_keeps_reconstructions_and_makes_encoded_latents_standard_normal
         ground_encoder.output.weight.mul_(300)  # a random one's latents hardly differ
         for _ in range(600):
             prior.follow(ground_encoder(features))
-        folded_generator, folded_encoder = prior.folded(generator, ground_encoder)
+        folded_generator, folded_encoder = prior.folded(generator, ground_encoder, width)
         z, folded_z = ground_encoder(features), folded_encoder(features)
         before, after = generator(z[:4], classes[:4]), folded_generator(folded_z[:4], classes[:4])
     assert float(z.mean(dim=0).norm()) > 1.0
     assert float(folded_z.mean(dim=0).norm()) < 0.05
     assert float(torch.linalg.eigvalsh(z.T.cov()).max()) > 10
-    assert 0.9 < float(torch.linalg.eigvalsh(folded_z.T.cov()).max()) < 1.05
+    assert 0.9 < width**2 * float(torch.linalg.eigvalsh(folded_z.T.cov()).max()) < 1.05
     assert float((before - after).abs().max()) < 1e-4
 
 
@@ -80,6 +81,7 @@ def test_the_model_file_of_a_run_takes_standard_normal_latents(tmp_path: Path):
         lr_encoder=1e-2,
         reconstruction_weight=1.0,
         prior="encoded",
+        prior_width=1.25,
         precision="float32",
     )
     trainer = Trainer(Cohort.open(tmp_path / "cohort"), tmp_path / "run", config)
@@ -90,7 +92,7 @@ def test_the_model_file_of_a_run_takes_standard_normal_latents(tmp_path: Path):
     z = model.latent(seed=3).z
     root = torch.linalg.cholesky(networks.prior.covariance + torch.eye(LATENT))
     with torch.inference_mode():
-        drawn = networks.prior.mean + torch.from_numpy(z) @ root.T
+        drawn = networks.prior.mean + 1.25 * torch.from_numpy(z) @ root.T
         wanted = networks.average.eval()(drawn[None])[0, 0].numpy()
     made = model.description.profile.normalise(model.generate(seed=3).array)
     np.testing.assert_allclose(made, wanted, atol=1e-3)  # volumes are of whole HU
