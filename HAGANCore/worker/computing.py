@@ -17,6 +17,7 @@ from ..models.registry import resolve_model
 from ..processes import available_cores
 from ..progress import Progress, part_of
 from ..segmentation import Segmentation, segment
+from ..volumes.checks import require_measurable
 from ..volumes.provenance import SYNTHETIC_NOTICE
 from ..volumes.volume import Volume
 from .job import Job
@@ -214,6 +215,7 @@ class Computing:
         begun = time.perf_counter()
         job.progress(0.0, "reading the volume")
         volume = volume_from_wire(job.arguments["volume"])
+        require_measurable(volume)
         labels = self._labels(volume, job.progress)
         return {"labels": labels, "seconds": round(time.perf_counter() - begun, 3)}
 

@@ -17,6 +17,7 @@ import pytest
 
 from HAGANCore.errors import Cancelled
 from HAGANCore.inference.model import load_model
+from HAGANCore.processes import available_cores
 from HAGANCore.resources import resource_path
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import RequestError, open_array, release
@@ -247,7 +248,7 @@ def test_cancelling_preprocessing_ends_its_whole_tree(
     id = a_worker.start(
         "preprocess", volumes=volumes, out=str(a_folder / "cut short"), profile="thorax-ct-fov", size=32
     )
-    least = 2 if (os.cpu_count() or 1) == 1 else 3  # the inner worker and its pool
+    least = 2 if available_cores() == 1 else 3  # the inner worker and its pool
     wait_until(lambda: len(descendants(worker)) >= least or a_worker.wait(id, 0.0))
     assert works(a_worker)  # it is not in the way
     begun = time.monotonic()

@@ -11,7 +11,7 @@ import pytest
 
 from HAGANCore.inference.model import load_model
 from HAGANCore.worker.client import WorkerClient
-from HAGANCore.worker.protocol import RequestError, open_array
+from HAGANCore.worker.protocol import RequestError, open_array, volume_to_wire
 
 
 def test_an_exact_step_says_what_it_reached(a_worker: WorkerClient, a_steered_demonstration: Path):
@@ -74,3 +74,12 @@ def test_a_latent_of_another_model_is_refused(a_worker: WorkerClient, a_steered_
     copy = shutil.copy(a_steered_model, a_folder / "another name.safetensors")
     with pytest.raises(RequestError, match="belongs to the model 'demo'"):
         a_worker.call("step", model=str(copy), latent=latent, steps=[])
+
+
+PLACE = {"spacing": (5.0, 5.0, 5.0), "origin": (0.0, 0.0, 0.0), "direction": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
+
+
+def test_what_nothing_can_be_measured_on_is_not_outlined(a_worker: WorkerClient):
+    wire = volume_to_wire(a_worker.session, np.full((20, 20, 20), 40, np.int16), PLACE)
+    with pytest.raises(RequestError, match="same value"):
+        a_worker.call("segment", volume=wire)
