@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import Console
 from .outputs import require_folder, require_json
-from .usage import UsageError, check_refinement
+from .usage import UsageError, check_refinement, output
 
 if TYPE_CHECKING:
     from ..inference.encode import Encoding
@@ -73,7 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refine", type=int, default=100, metavar="N", help="steps that refine the latent (default: 100)"
     )
     parser.add_argument(
-        "--out", default="demo-output", metavar="FOLDER", help="where to write (default: demo-output)"
+        "--out",
+        type=output,
+        default="demo-output",
+        metavar="FOLDER",
+        help="where to write (default: demo-output)",
     )
 
 
@@ -90,7 +94,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if args.count < 1:
         raise UsageError(f"The number of synthetic volumes must be at least 1; found {args.count}.")
     check_refinement(args.refine)
-    out = Path(args.out)
+    out: Path = args.out
     require_folder(out)
     require_json(out / "scan.latent.json", FORMAT)
     started = time.perf_counter()

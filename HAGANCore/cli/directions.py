@@ -14,6 +14,7 @@ from .directions_common import add_measuring_options, add_write_option, added, c
 from .generate import seeds
 from .outputs import require_folder
 from .parser import add_common_arguments
+from .usage import output
 
 if TYPE_CHECKING:
     from ..models.modelfile import ModelFile
@@ -167,7 +168,7 @@ def _matrix_options(parser: argparse.ArgumentParser) -> None:
     add_measuring_options(parser)
     parser.add_argument(
         "--report",
-        type=Path,
+        type=output,
         metavar="FOLDER",
         help="measurements, effects.csv and effects.png (default: directions-MODEL here)",
     )

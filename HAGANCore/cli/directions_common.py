@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import HaganError
 from .outputs import require_file, require_model
-from .usage import device
+from .usage import device, jobs, output
 
 if TYPE_CHECKING:
     from ..latent.direction import Direction
@@ -24,7 +23,7 @@ def add_measuring_options(parser: argparse._ActionsContainer) -> None:
         choices=("auto", "full", "low"),
         help="what is measured: full volumes, or low-resolution ones (auto: where these have 64³ voxels)",
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each core)")
+    parser.add_argument("--jobs", type=jobs, metavar="N", help="processes (default: one for each core)")
     parser.add_argument(
         "--device", type=device, default="auto", metavar="D", help="auto (default), cpu, cuda, …"
     )
@@ -33,7 +32,10 @@ def add_measuring_options(parser: argparse._ActionsContainer) -> None:
 def add_write_option(parser: argparse._ActionsContainer) -> None:
     """Add the option of actions that change a model file."""
     parser.add_argument(
-        "--write", type=Path, metavar="FILE", help="write this model file instead of changing the model's own"
+        "--write",
+        type=output,
+        metavar="FILE",
+        help="write this model file instead of changing the model's own",
     )
 
 

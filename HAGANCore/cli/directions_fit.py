@@ -15,7 +15,7 @@ from ..progress import part_of
 from .console import Console
 from .directions_common import add_measuring_options, add_write_option, added, check_place, line_about
 from .outputs import require_folder
-from .usage import UsageError, check_seed, made_of_options
+from .usage import UsageError, check_seed, made_of_options, output
 
 if TYPE_CHECKING:
     from ..inference.model import Model
@@ -57,15 +57,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     cohort.add_argument("--unit", default="", help="of the covariate")
     how = parser.add_argument_group("how")
-    how.add_argument("--samples", type=int, default=400, metavar="N", help="volumes to fit on (default 400)")
-    how.add_argument("--probes", type=int, default=80, metavar="N", help="latents to calibrate on (80)")
+    how.add_argument(
+        "--samples", type=int, default=400, metavar="N", help="volumes to fit on, 30 or more (400)"
+    )
+    how.add_argument(
+        "--probes", type=int, default=80, metavar="N", help="latents to calibrate on, 5 or more (80)"
+    )
     how.add_argument("--seed", type=int, default=0, metavar="S", help="the first seed (default 0)")
     how.add_argument("--class", dest="class_", metavar="C", help="only this class of a conditional model")
     add_measuring_options(how)
     where = parser.add_argument_group("where")
     where.add_argument(
         "--report",
-        type=Path,
+        type=output,
         metavar="FOLDER",
         help="measurements, table, effects matrix and *.direction.json (default: directions-MODEL here)",
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .console import Console
 from .generate import add_model_arguments, memory_entries
 from .outputs import SCAN_KEY, require_json, require_same_scan, require_volume, scan_sha256
-from .usage import check_refinement
+from .usage import check_refinement, output
 
 if TYPE_CHECKING:
     from ..inference.encode import Encoding
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="go on with a scan that is not what the model needs"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--out", type=output, required=True, metavar="FOLDER", help="where the files go")
 
 
 def run(args: argparse.Namespace, console: Console) -> dict:

@@ -14,7 +14,7 @@ from ..errors import HaganError
 from .console import Console
 from .generate import add_model_arguments, memory_entries
 from .outputs import SCAN_KEY, require_folder, require_same_scan, scan_sha256
-from .usage import UsageError, check_refinement, check_seed
+from .usage import UsageError, check_refinement, check_seed, output
 
 if TYPE_CHECKING:
     from ..inference.latentfile import Latent
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "warp", "difference"),
         help="with --scan: also carry each change over to the scan itself",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--out", type=output, required=True, metavar="FOLDER", help="where the files go")
 
 
 def amounts(text: str) -> Amounts:

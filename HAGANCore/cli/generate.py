@@ -12,7 +12,7 @@ from ..errors import HaganError
 from ..progress import part_of
 from .console import Console
 from .outputs import require_folder, require_label_map, require_volume
-from .usage import UsageError, device
+from .usage import UsageError, device, output
 
 if TYPE_CHECKING:
     from ..inference.model import Model
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output,
         required=True,
         metavar="FILE_OR_FOLDER",
         help="a file (.nii.gz, .nii, .nrrd, .mha) for one volume, else a folder",
@@ -106,9 +106,13 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         raise UsageError("Lungs and bones can be outlined in full-size volumes only; leave out --segment.")
     wanted = args.seed if args.count is None else list(range(1, args.count + 1))
     from ..inference.model import load_model
-    from ..volumes.io import WRITABLE_SUFFIXES
+    from ..volumes.io import ITK_SUFFIXES, NIBABEL_SUFFIXES, WRITABLE_SUFFIXES
 
     single = args.out.name.lower().endswith(WRITABLE_SUFFIXES)
+    if not single and args.out.name.lower().endswith((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, ".dcm", ".gz")):
+        raise UsageError(
+            f"'{args.out}' cannot be written; use {', '.join(WRITABLE_SUFFIXES)}, or give a folder."
+        )
     if single and len(wanted) > 1:
         raise UsageError(f"'{args.out}' is one file for {len(wanted)} volumes; give a folder.")
     if single:

@@ -12,7 +12,7 @@ from ..errors import HaganError
 from .console import Console
 from .outputs import require_folder, require_model
 from .parser import add_common_arguments
-from .usage import UsageError, made_of_options
+from .usage import UsageError, made_of_options, output
 
 if TYPE_CHECKING:
     from ..models.modelfile import ModelFile
@@ -156,7 +156,7 @@ def _verify(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 def _download_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="name of a known model, see 'hagan model list'")
     parser.add_argument(
-        "--folder", type=Path, help="where to keep it (default: HAGAN_MODEL_DIR, or your data folder)"
+        "--folder", type=output, help="where to keep it (default: HAGAN_MODEL_DIR, or your data folder)"
     )
 
 
@@ -179,7 +179,7 @@ def _new_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, required=True, help="edge R of the volume: 32, 64, 128, 256 or 512"
     )
-    parser.add_argument("--out", type=Path, required=True, help="model file to write")
+    parser.add_argument("--out", type=output, required=True, help="model file to write")
     parser.add_argument("--latent", type=int, default=1024, help="length of the latent (default: 1024)")
     parser.add_argument("--classes", type=int, default=0, help="number of classes (default: 0)")
     parser.add_argument("--generator-width", type=int, default=32, help="default: 32, as published")
@@ -258,7 +258,7 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--discriminator", type=Path, metavar="D.pth")
     parser.add_argument("--encoder", type=Path, metavar="E.pth")
     parser.add_argument("--ground-encoder", type=Path, metavar="Sub_E.pth")
-    parser.add_argument("--out", type=Path, help="model file to write (default: NAME in your model folder)")
+    parser.add_argument("--out", type=output, help="model file to write (default: NAME in your model folder)")
     parser.add_argument("--name", help="the model's short name (default: from --out)")
     parser.add_argument(
         "--profile",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from .console import Console
 from .outputs import require_folder, require_label_map, require_volume
-from .usage import UsageError, check_seed, made_of_options
+from .usage import UsageError, check_seed, jobs, made_of_options, output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,15 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  hagan phantom --count 20 --masks --out phantoms/\n"
         "  hagan phantom --scan thorax.nii.gz --seed 7"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the cohort; a begun one goes on")
+    parser.add_argument("--out", type=output, metavar="DIR", help="folder of the cohort; a begun one goes on")
     parser.add_argument("--count", type=int, default=100, metavar="N", help="how many (default 100)")
     parser.add_argument(
-        "--size", type=int, default=64, metavar="R", help="voxels along each edge (default 64)"
+        "--size",
+        type=int,
+        default=64,
+        choices=(32, 64, 128, 256, 512),
+        metavar="R",
+        help="voxels along each edge: 32, 64 (default), 128, 256 or 512",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first (default 0)")
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, metavar="J", help="processes (default: all cores)"
-    )
+    parser.add_argument("--jobs", type=jobs, metavar="J", help="processes (default: all cores it may use)")
     parser.add_argument("--unlabelled", action="store_true", help="leave out the severity of emphysema")
     parser.add_argument(
         "--masks",
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scan",
-        type=Path,
+        type=output,
         metavar="FILE",
         help="write one phantom as a scan of 192 × 192 × 104 voxels with its true label map, not a cohort",
     )
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
 
 def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
+    from ..processes import available_cores
     from ..volumes.phantom.cohort import LABELS, MASKS, check_phantoms, write_phantom_cohort
 
     with made_of_options():
@@ -63,7 +66,7 @@ def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
             args.count,
             args.size,
             args.seed,
-            jobs=args.jobs,
+            jobs=args.jobs or available_cores(),
             labelled=not args.unlabelled,
             masks=args.masks,
             progress=progress,

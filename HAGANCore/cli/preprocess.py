@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import HaganError
 from .console import Console
 from .outputs import require_folder
-from .usage import made_of_options
+from .usage import jobs, made_of_options, output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder with scans (DICOM folders, NIfTI, NRRD, MHA, MGZ, also in its folders), or a CSV table "
         "with the column 'file' and, if wanted, 'id', 'label' and covariates",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="COHORT", help="folder of the cohort")
+    parser.add_argument("--out", type=output, required=True, metavar="COHORT", help="folder of the cohort")
     parser.add_argument(
         "--profile",
         default="thorax-ct-fov",
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="labels and covariates by 'id' or 'file' for a folder's scans",
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes at once (default: all cores)")
+    parser.add_argument("--jobs", type=jobs, metavar="N", help="processes at once (default: all cores)")
 
 
 def run(args: argparse.Namespace, console: Console) -> dict:
@@ -65,10 +65,10 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         profile = profile_named(args.profile)
     require_folder(args.out)
     scans = _scans(args)
-    jobs = min(available_cores() if args.jobs is None else max(1, args.jobs), len(scans))
-    console.print(f"{len(scans)} scans → {args.size}³ voxels, profile {profile.name}, {jobs} at once")
+    processes = min(args.jobs or available_cores(), len(scans))
+    console.print(f"{len(scans)} scans → {args.size}³ voxels, profile {profile.name}, {processes} at once")
     with console.progress("scans") as progress:
-        report = build_cohort(scans, args.out, profile, args.size, jobs, progress)
+        report = build_cohort(scans, args.out, profile, args.size, processes, progress)
     for file, lines in report.warnings.items():
         for line in lines:
             console.warn(f"{file}: {line}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .console import Console
 from .outputs import SCAN_KEY, require_label_map, require_same_scan, scan_sha256
-from .usage import UsageError
+from .usage import UsageError, output
 
 if TYPE_CHECKING:
     from ..volumes.volume import Volume
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("volume", type=Path, metavar="VOLUME", help="DICOM folder, NIfTI, NRRD, MHA or MGZ")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output,
         metavar="LABELMAP",
         help="where the label map goes (default: NAME.segmentation.nii.gz in the current folder)",
     )

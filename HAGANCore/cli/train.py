@@ -9,12 +9,17 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import HaganError
 from .console import Console
-from .usage import UsageError, device, made_of_options
+from .outputs import require_folder
+from .usage import UsageError, device, made_of_options, output
 
 if TYPE_CHECKING:
     from ..training import Trainer, TrainingConfig
 
+_MODEL = "model.safetensors"
+_SMALL_BATCH = 64
+_MOST_REPEATS = 8
 _EPILOG = """examples:
   hagan train cohort --out run                              the published sizes, the corrected training
   hagan train cohort --out run --preset reference           the published behaviour, to compare with
@@ -33,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "cohort", metavar="COHORT", help="folder made by 'hagan preprocess' or 'hagan phantom'"
     )
-    parser.add_argument("--out", required=True, metavar="RUN", help="run folder")
+    parser.add_argument("--out", type=output, required=True, metavar="RUN", help="run folder")
     parser.add_argument("--preset", help="'default' (corrected) or 'reference' (published behaviour)")
     parser.add_argument("--config", metavar="FILE", help="JSON file with fields of the configuration")
     parser.add_argument(
@@ -63,46 +68,97 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..devices import choose_device
     from ..training import Trainer
     from ..training.export import describe_model, export_model, read_card
-    from ..training.process import marked_training, refuse_second
+    from ..training.process import marked_training, refuse_second, training_state
     from ..volumes.cohort import Cohort
 
     if not args.minutes > 0:
         raise UsageError(f"--minutes must be more than 0; found {args.minutes}.")
-    out = Path(args.out)
+    out: Path = args.out
     config = _configuration(args, out)
+    require_folder(out)
     refuse_second(out)
     card = read_card(args.card) if args.card else None
-    trainer = Trainer(
-        Cohort.open(args.cohort),
-        out,
-        config,
-        choose_device(args.device),
-        resume=args.resume,
-    )
+    device = choose_device(args.device)
+    reached = _checkpoint_reached(out, args.resume)
+    cohort = Cohort.open(args.cohort)
+    _refuse_endless_batch(config, len(cohort))
+    model_file = out / _MODEL
+    if args.resume and reached >= config.total_iterations:
+        console.print(f"Already at iteration {reached} of {config.total_iterations}; nothing to train.")
+        # Written again only where the file would be another one: with other texts or another type.
+        if model_file.is_file() and card is None and args.store == "float32":
+            return _document(out, reached, training_state(out).seconds, model_file)
+    trainer = Trainer(cohort, out, config, device, resume=args.resume)
     describe_model(trainer, card)  # what is wrong with name or card is said now, not when training is done
     if importlib.util.find_spec("tensorboard") is None:
         console.warn("TensorBoard is not installed, so the log is in log.jsonl only; pip install tensorboard")
-    console.print(
-        f"Training on {len(trainer.cohort)} volumes of {trainer.cohort.size}³, {trainer.device}, "
-        f"{'bfloat16' if trainer.dtype else 'float32'}, iterations {trainer.iteration} to "
-        f"{config.total_iterations}, run folder {out}"
-    )
-    model = None
+    if trainer.iteration < config.total_iterations:
+        console.print(
+            f"Training on {len(cohort)} volumes of {cohort.size}³, {trainer.device}, "
+            f"{'bfloat16' if trainer.dtype else 'float32'}, iterations {trainer.iteration} to "
+            f"{config.total_iterations}, run folder {out}"
+        )
     with marked_training(out):
-        finished = _train(trainer, args.minutes, console)
+        finished = trainer.iteration >= config.total_iterations or _train(trainer, args.minutes, console)
         if finished:
-            model = str(export_model(trainer, out / "model.safetensors", card, getattr(torch, args.store)))
+            export_model(trainer, model_file, card, getattr(torch, args.store))
     if finished:
-        console.print(f"Model file: {model}")
+        console.print(f"Model file: {model_file}")
     else:
         console.print(f"Stopped at iteration {trainer.iteration}; go on with --resume.")
+    return _document(out, trainer.iteration, trainer.seconds, model_file if finished else None)
+
+
+def _document(out: Path, iteration: int, seconds: float, model: Path | None) -> dict[str, Any]:
     return {
-        "finished": finished,
-        "iteration": trainer.iteration,
-        "seconds": round(trainer.seconds, 1),
-        "model": model,
+        "finished": model is not None,
+        "iteration": iteration,
+        "seconds": round(seconds, 1),
+        "model": None if model is None else str(model),
         "run": str(out),
     }
+
+
+def _checkpoint_reached(out: Path, resume: bool) -> int:
+    """Return the iteration of the newest checkpoint, 0 without one.
+
+    Raises:
+        HaganError: there is none to resume from; or the folder of a new run holds a run or a model already.
+    """
+    from ..training import TrainingConfig
+    from ..training.checkpoint import list_checkpoints, load_checkpoint
+
+    checkpoints = list_checkpoints(out / "checkpoints")
+    if checkpoints:
+        if not resume:
+            raise HaganError(f"'{out}' already holds a run; go on with --resume or choose another folder.")
+        return int(checkpoints[-1].stem.rpartition("-")[2])
+    if resume:
+        load_checkpoint(out / "checkpoints")  # says that there is none, before networks are made
+    if (out / _MODEL).exists():
+        raise HaganError(
+            f"'{out / _MODEL}' is there already, without checkpoints to go on from; choose another --out, or "
+            "move it away."
+        )
+    if (out / "config.json").exists():
+        try:
+            TrainingConfig.of_run(out)
+        except HaganError:
+            raise HaganError(
+                f"'{out / 'config.json'}' is there already and is no configuration of a run; choose another "
+                "--out."
+            ) from None
+    return 0
+
+
+def _refuse_endless_batch(config: TrainingConfig, volumes: int) -> None:
+    """Refuse a batch that only repeats the cohort; a small batch may, where a cohort is tiny."""
+    most = max(_SMALL_BATCH, _MOST_REPEATS * volumes)
+    if config.batch > most:
+        raise HaganError(
+            f"A batch of {config.batch:,} would show the {volumes} volumes of the cohort {_MOST_REPEATS} "
+            f"times and more in one iteration; choose at most {most:,}, such as 4."
+        )
 
 
 def _train(trainer: Trainer, minutes: float, console: Console) -> bool:

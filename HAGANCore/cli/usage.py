@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ..errors import HaganError
 
@@ -32,6 +33,30 @@ def device(text: str) -> str:
     if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d{1,3})?", text):
         raise argparse.ArgumentTypeError(f"'{text}' is not known; use auto, cpu, cuda or cuda:1")
     return text
+
+
+def output(text: str) -> Path:
+    """Return the path of what is to be written.
+
+    >>> output("volumes/").name
+    'volumes'
+    """
+    if not text.strip() or text == "-":
+        raise argparse.ArgumentTypeError(f"'{text}' is no name of a file or a folder")
+    if re.fullmatch(r"(\.[a-z0-9]+)?\.(nii|nii\.gz|nrrd|mha|safetensors)", Path(text).name.lower()):
+        raise argparse.ArgumentTypeError(f"'{text}' is a suffix without a name; put one before it")
+    return Path(text)
+
+
+def jobs(text: str) -> int:
+    """Return a number of processes.
+
+    >>> jobs("2")
+    2
+    """
+    if not re.fullmatch(r"0*[1-9]\d{0,4}", text):
+        raise argparse.ArgumentTypeError(f"the number of processes must be 1 or more; found '{text}'")
+    return int(text)
 
 
 def check_refinement(steps: int) -> None:

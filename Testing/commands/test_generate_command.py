@@ -91,6 +91,11 @@ def test_segment_writes_the_label_map_and_measures(
     ("options", "words"),
     [
         ("--seed 1..3 --out {folder}/one.nii.gz", "one file for 3 volumes"),
+        ("--out {folder}/one.mgz", "one.mgz' cannot be written; use .nii.gz, "),
+        ("--out {folder}/one.dcm", "one.dcm' cannot be written"),
+        ("--out {folder}/.nii.gz", "a suffix without a name"),
+        ("--out -", "'-' is no name"),
+        ("--out=", "'' is no name"),
         ("--out {folder}/x --count 0", "from 1 to 100,000; found 0"),
         ("--out {folder}/x --truncation 2", "truncation must be from 0 to 1; found 2.0"),
         ("--out {folder}/x --device tpu", "'tpu' is not known"),

@@ -70,6 +70,7 @@ def test_minutes_stop_a_run_that_can_go_on(
     [
         ("--set batch", "FIELD=VALUE"),
         ("--set batch=two", "found 'two'"),
+        ("--set batch=1000000000", "at most 4,096; found 1000000000"),
         ("--set conditional=True", "true or false"),
         ("--set learning_rate=1", "no field 'learning_rate'"),
         ("--iterations -1", "found -1"),
@@ -101,6 +102,8 @@ def test_options_that_cannot_be_are_wrong_usage(
         ("--device cuda:999", "CUDA device"),
         ("--card card.json", "'licence' must be a text"),
         ("--resume", "cannot be read"),
+        ("--set batch=65", "the 3 volumes of the cohort"),
+        ("--out card.json/run", "'card.json' is a file"),
     ],
 )
 def test_mistakes_get_one_line_before_anything_is_trained(
@@ -119,6 +122,46 @@ def test_mistakes_get_one_line_before_anything_is_trained(
     assert "unexpected" not in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert not Path("run/log.jsonl").exists()
+
+
+def test_nothing_to_train_writes_a_model_only_where_it_is_missing(
+    a_cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    line = ["train", str(a_cohort), "--out", str(tmp_path / "run")]
+    assert main([*line, *SMALL, "--iterations", "3"]) == 0
+    assert main([*line, *SMALL]) == 1
+    assert "already holds a run" in capsys.readouterr().err
+    model, config = tmp_path / "run/model.safetensors", tmp_path / "run/config.json"
+    before = model.stat().st_mtime_ns, config.read_bytes()
+    assert main([*line, "--resume", "--iterations", "2"]) == 0
+    assert capsys.readouterr().out == "Already at iteration 3 of 2; nothing to train.\n"
+    assert (model.stat().st_mtime_ns, config.read_bytes()) == before
+    assert main([*line, "--resume", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["finished"], document["iteration"], document["model"]) == (True, 3, str(model))
+    model.unlink()
+    assert main([*line, "--resume"]) == 0
+    assert "iterations" not in capsys.readouterr().out
+    assert read_model(model).description.training["iterations"] == 3
+    size = model.stat().st_size
+    assert main([*line, "--resume", "--store", "float16"]) == 0  # asked for another file
+    assert model.stat().st_size < 0.6 * size
+    assert (tmp_path / "run/log.jsonl").read_text().count("\n") == 1
+    # A model that is left alone, and a folder of something else.
+    for checkpoint in (tmp_path / "run/checkpoints").iterdir():
+        checkpoint.unlink()
+    kept = model.read_bytes()
+    capsys.readouterr()
+    assert main([*line, *SMALL]) == 1
+    assert "without checkpoints" in capsys.readouterr().err
+    assert main([*line, "--resume"]) == 1
+    assert "No checkpoint in" in capsys.readouterr().err
+    assert model.read_bytes() == kept
+    model.unlink()
+    config.write_text('{"compilerOptions": {}}')
+    assert main([*line, *SMALL]) == 1
+    assert "is no configuration of a run" in capsys.readouterr().err
+    assert config.read_text() == '{"compilerOptions": {}}'
 
 
 def test_a_missing_tensorboard_is_said(
