@@ -16,6 +16,7 @@ from .usage import check_refinement, output
 if TYPE_CHECKING:
     from ..inference.encode import Encoding
     from ..inference.error_measures import ErrorMeasures
+    from ..volumes.volume import Volume
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,15 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> dict:
     """Encode the scan; returns the document of ``--json``."""
     check_refinement(args.refine)
-    from ..volumes.io import read_volume, scan_name, write_volume
+    from ..volumes.io import scan_name, write_volume
 
     name = scan_name(args.scan)
     reconstruction = args.out / f"{name}.reconstruction.nii.gz"
     require_volume(reconstruction, ("reconstruction",), [args.scan])
 
-    # A scan is unpacked without Python's lock, so that takes no time beside loading torch and the model.
+    # A scan is unpacked and hashed without Python's lock: no time is lost beside loading torch and the model.
     with ThreadPoolExecutor(1) as beside:
-        reading = beside.submit(read_volume, args.scan)
+        reading = beside.submit(_read, args.scan)
         from ..inference.latentfile import FORMAT, SUFFIX
         from ..inference.model import load_model
         from ..progress import part_of
@@ -60,8 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         latent = args.out / f"{name}{SUFFIX}"
         require_json(latent, FORMAT)
         model = load_model(args.model, args.device, args.precision)
-        volume = reading.result()
-    made_from = scan_sha256(volume)
+        volume, made_from = reading.result()
     require_same_scan((latent, reconstruction), made_from)
     for note in volume.meta.get("notes", ()):
         console.warn(note)
@@ -97,6 +97,14 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         "plan": model.plan.text,
         **memory_entries(),
     }
+
+
+def _read(path: Path) -> tuple[Volume, str]:
+    """Return the scan and its hash."""
+    from ..volumes.io import read_volume
+
+    volume = read_volume(path)
+    return volume, scan_sha256(volume)
 
 
 def _told_apart(encoding: Encoding, made_from: str) -> Encoding:
