@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .grid import HU, Mask, Triple
-from .morphology import at_sides, dilate, erode, label, label_slices, largest
+from .morphology import at_sides, closed, dilate, erode, label, label_slices, largest
 
 TISSUE = -500
 """HU half way between air and soft tissue."""
@@ -13,6 +13,11 @@ _OPEN_AIR = -930
 """Outside air is about -1000 HU; lung that a narrow field of view cuts off is lighter."""
 _SHEET = 4.0
 """Half the thickness in mm of what is taken off the body: table top, blankets, tubes."""
+
+_HOLE = 12.0
+"""Half the height in mm of a hole in the chest wall that is mended."""
+_LEAKED = 0.85
+"""Part of the body's cross-section that is left where a lung was lost."""
 
 
 def find_body(hu: HU, spacing: Triple) -> Mask:
@@ -22,7 +27,12 @@ def find_body(hu: HU, spacing: Triple) -> Mask:
     if not trunk.any():
         trunk = largest(tissue)
     trunk = dilate(trunk, _SHEET + max(spacing), spacing) & tissue
-    return ~_outside(hu, trunk)
+    body = ~_outside(hu, trunk)
+    # Through a hole in a thin chest wall the lungs of a slice lie outside; the slices above and below tell.
+    whole = closed(body, _HOLE, spacing, axes=(0,))
+    leaked = body.sum((1, 2)) < _LEAKED * whole.sum((1, 2))
+    body[leaked] = whole[leaked]
+    return body
 
 
 def _outside(hu: HU, trunk: Mask) -> Mask:
