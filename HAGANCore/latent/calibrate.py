@@ -171,7 +171,7 @@ def reach(
     length: float | None = search.nearest(direction.calibration.step_for(calibrated))
     for count in range(1, most + 1):
         if abs(best[1] - change) <= allowed or length is None:
-            return _reached(latent, direction, change, best, count - 1, allowed)
+            return _reached(latent, direction, change, best, count - 1, allowed, search.between)
         there = _along(latent, direction, length, change)
         measured = _measure(model, there, direction) - start
         progress(
@@ -180,7 +180,7 @@ def reach(
         if abs(measured - change) < abs(best[1] - change):
             best = (length, measured)
         length = search.next(length, measured)
-    return _reached(latent, direction, change, best, most, allowed)
+    return _reached(latent, direction, change, best, most, allowed, search.between)
 
 
 class _Search:
@@ -193,6 +193,11 @@ class _Search:
         self.above: tuple[float, float] | None = None
         self._last_side = 0
         self._note(0.0, -change)
+
+    @property
+    def between(self) -> bool:
+        """Whether the wanted change lies between two that were measured."""
+        return self.below is not None and self.above is not None
 
     def nearest(self, length: float) -> float:
         """Return a length, not beyond the edges."""
@@ -235,12 +240,15 @@ def _reached(
     best: tuple[float, float],
     count: int,
     allowed: float,
+    between: bool,
 ) -> Reached:
     length, measured = best
     note = ""
     if abs(measured - change) > allowed:
+        # Between two measured steps it is in range, but there the volume changes by a leap.
+        why = "could not be met closely" if between else "is out of range"
         note = (
-            f"A change of {change:+.4g} {direction.unit} is out of range for this latent; nearest is "
+            f"A change of {change:+.4g} {direction.unit} {why} for this latent; nearest is "
             f"{measured:+.4g} {direction.unit}."
         )
     return Reached(_along(latent, direction, length, measured), change, measured, count, note)
