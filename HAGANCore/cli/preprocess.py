@@ -15,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``hagan preprocess``."""
     parser.epilog = (
         "A scan that cannot be used is reported with its reason and left out. The command can be stopped\n"
-        "and given again; it goes on where it was.\n\n"
+        "and given again; it goes on where it was. A file that has changed since is prepared again; another\n"
+        "scan of the same name gets a name of its own.\n\n"
         "Examples:\n"
         "  hagan preprocess scans/ --out cohort/ --profile thorax-ct-fov --size 128\n"
         "  hagan preprocess patients.csv --out cohort/ --profile thorax-ct --size 256 --jobs 8"
@@ -49,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="labels and covariates by 'id' or 'file' for a folder's scans",
     )
     parser.add_argument("--jobs", type=jobs, metavar="N", help="processes at once (default: all cores)")
+    parser.add_argument(
+        "--allow-synthetic",
+        action="store_true",
+        help="take generated volumes as scans too; they are left out otherwise",
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> dict:
@@ -68,7 +74,9 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     processes = min(args.jobs or available_cores(), len(scans))
     console.print(f"{len(scans)} scans → {args.size}³ voxels, profile {profile.name}, {processes} at once")
     with console.progress("scans") as progress:
-        report = build_cohort(scans, args.out, profile, args.size, processes, progress)
+        report = build_cohort(
+            scans, args.out, profile, args.size, processes, progress, allow_synthetic=args.allow_synthetic
+        )
     for file, lines in report.warnings.items():
         for line in lines:
             console.warn(f"{file}: {line}")

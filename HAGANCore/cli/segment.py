@@ -45,6 +45,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     """Segment the volume and write its label map; returns the document of ``--json``."""
     from ..progress import part_of
     from ..segmentation import LABELS, segment
+    from ..volumes.checks import require_measurable
     from ..volumes.io import WRITABLE_SUFFIXES, read_volume, scan_name, write_volume
     from ..volumes.provenance import software_versions
 
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     with console.progress("segment") as progress:
         progress(0.0, "reading")
         volume = read_volume(args.volume)
+        require_measurable(volume)
         made_from = scan_sha256(volume)
         if args.out is None:  # two patients' scans may have one name
             require_same_scan([out], made_from)

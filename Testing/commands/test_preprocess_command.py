@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from HAGANCore.inference.model import load_model
 from HAGANCore.volumes.cohort import Cohort
 from HAGANCore.volumes.io import write_volume
 from HAGANCore.volumes.preprocess import Preparation
@@ -218,3 +219,13 @@ def test_real_scans(tmp_path: Path, real_scans: Path) -> None:
 def test_an_unknown_profile_is_wrong_usage(usage_error: Callable[..., str]) -> None:
     line = "preprocess nowhere --out none --profile thorax"
     assert "thorax-ct-fov" in usage_error(*line.split())
+
+
+def test_generated_volumes_are_scans_only_where_they_are_allowed(tmp_path: Path) -> None:
+    write_volume(load_model("demo", "cpu").generate(seed=1), tmp_path / "scans" / "made.nii.gz")
+    write_volume(a_chest(), tmp_path / "scans" / "chest.nii.gz")
+    order = [tmp_path / "scans", "--out", tmp_path / "cohort", "--size", 32, "--jobs", 1, "--json"]
+    document = json.loads(hagan(*order).stdout)
+    assert document["ok"] == 1
+    assert "synthetic" in document["failed"][0]["reason"]
+    assert json.loads(hagan(*order, "--allow-synthetic").stdout)["ok"] == 2

@@ -120,3 +120,13 @@ def test_an_abdomen_says_that_it_has_no_lungs(real_scans: Path, tmp_path: Path, 
 
 def test_a_label_map_of_no_known_format_is_wrong_usage(usage_error: Callable[..., str]) -> None:
     assert "no suffix of a label map" in usage_error("segment", "none.nii.gz", "--out", "labels.png")
+
+
+def test_what_nothing_can_be_measured_on_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    geometry = Geometry(shape=(20, 20, 20), spacing=(5.0, 5.0, 5.0))
+    scan = write_volume(Volume(np.full((20, 20, 20), 40, np.int16), geometry), tmp_path / "flat.nii.gz")
+    assert main(["segment", str(scan), "--out", str(tmp_path / "labels.nii.gz")]) == 1
+    assert "same value" in capsys.readouterr().err
+    assert not (tmp_path / "labels.nii.gz").exists()
