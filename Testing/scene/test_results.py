@@ -113,7 +113,7 @@ def test_an_encoded_scan_brings_everything_on_the_scan_s_own_grid(
     assert [row[0] for row in _cells(nodes.table)] == ["patient", nodes.volume.GetName()]
     mae = _cells(nodes.errors)[0]
     assert (mae[0], mae[2]) == ("Mean absolute error", "HU")
-    assert float(mae[1]) == pytest.approx(result["errors"]["mae_hu"], rel=1e-4)
+    assert float(mae[1]) == pytest.approx(result["errors"]["mae_hu"], abs=0.051)
     again = replay.replay_of(nodes.volume)
     assert (again.request, again.arguments["steps"]) == ("step", [])
     path = tmp_path / "again.latent.json"

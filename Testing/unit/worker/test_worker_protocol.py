@@ -184,7 +184,7 @@ def test_volumes_go_through_the_session_folder(tmp_path: Path, dtype: type):
     [
         ({"geometry": None}, "must be an object"),
         ({"geometry": {"spacing": [1, 1, 1]}}, "incomplete"),
-        ({"geometry": {**PLACE, "spacing": [1, 0, 1]}}, "above 0 mm"),
+        ({"geometry": {**PLACE, "spacing": [1, 0, 1]}}, "above 0"),
         ({"geometry": {**PLACE, "shift": 1}}, "no entry 'shift'"),
         ({"colour": 1}, "no entry 'colour'"),
         ({"array": "no.npy"}, "cannot be read"),
