@@ -42,7 +42,7 @@ demo-model: $(VENV)/.ready
 	  --set tissue_weight=0.3 --set lr_generator=3e-4 --set lr_discriminator=3e-4 --set lr_encoder=1.5e-3
 	$(DEMO_TRAIN) --resume --card Resources/Models/demo.card.json --store float16
 	$(BIN)/hagan directions fit --model $(DEMO)/run/model.safetensors \
-	  --target lungs_ml,bones_ml,fat_ml --hold lungs_ml,bones_ml --samples 800 --probes 120 \
+	  --target lungs_ml,bones_ml,fat_ml --hold lungs_ml,bones_ml --samples 800 --probes 80 \
 	  --report $(DEMO)/directions --write $(DEMO)/demo.safetensors --replace
 	$(BIN)/python Testing/ship_model.py $(DEMO)/demo.safetensors
 	-$(BIN)/python Testing/benchmarks/demo_model.py

@@ -132,13 +132,14 @@ def fit_directions(
     ]
     spans = [_span(weights[name], vector, sds[name]) for name, vector in zip(everyone, vectors, strict=True)]
     if plan.hold:
-        short = [np.array([-0.6, 0.6]) * span for span in spans]
-        # On the samples' own latents: they are measured already.
+        # Near the ends of the range, where answers are bent most; on the samples' own latents, which are
+        # measured already.
+        steps = [np.array([-0.9, 0.9]) * span for span in spans]
         found = respond(
             measurements,
             latents[: plan.probes],
             vectors,
-            short,
+            steps,
             part_of(progress, 0.4, 0.5),
             "side effects measured",
         )
