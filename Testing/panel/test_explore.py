@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+from HAGANSlicerLib.scene import latents
 from plain_model import write_plain_model
 from slicer_harness.steered_model import DIRECTION, RANGE_ML, write_steered_model
+
+from HAGANCore.inference.model import load_model
 
 SLOW = 90  # seconds: the first step loads torch and the model
 
@@ -23,8 +26,6 @@ def a_steered_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
     folder = tmp_path_factory.mktemp("modèles")
     path = write_steered_model(folder / "steered.safetensors")
     write_plain_model(folder / "plain.safetensors")
-    from HAGANCore.inference.model import load_model
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HAGAN_MODEL_DIR", str(folder))
         yield load_model(path, "cpu").latent(40, None, 1.0).to_document()
@@ -52,17 +53,12 @@ def a_window(a_shared_widget: Any, process_events_until: Any) -> Any:
 @pytest.fixture
 def a_latent(a_window: Any, a_steered_model: dict[str, Any]) -> Any:
     """A latent in the scene."""
-    from HAGANSlicerLib.scene import latents
-
     return latents.add_latent(slicer.mrmlScene, a_steered_model, "steered seed 40 latent")
 
 
 @pytest.fixture
 def an_encoded_latent(a_window: Any, a_steered_model: dict[str, Any]) -> Any:
     """The latent of the phantom that comes along, encoded with the model 'steered'."""
-    from HAGANSlicerLib.scene import latents
-
-    from HAGANCore.inference.model import load_model
     from HAGANCore.resources import resource_path
     from HAGANCore.volumes.io import read_volume
 
@@ -159,10 +155,6 @@ def test_all_sliders_begin_and_end_alike(a_window: Any, process_events_until: An
 def test_every_direction_of_the_demonstration_model_is_measured(
     a_window: Any, process_events_until: Any
 ) -> None:
-    from HAGANSlicerLib.scene import latents
-
-    from HAGANCore.inference.model import load_model
-
     a_window.models_changed("demo")
     panel = a_window.panels["explore"]
     process_events_until(lambda: len(panel.rows) > 1, SLOW)

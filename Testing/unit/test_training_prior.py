@@ -17,6 +17,14 @@ from HAGANCore.volumes.cohort import Cohort, CohortWriter
 from HAGANCore.volumes.profiles import PROFILES
 
 LATENT = 8
+SMALL = TrainingConfig(
+    latent=LATENT,
+    generator_width=4,
+    discriminator_width=64,
+    ground_encoder_width=32,
+    batch=2,
+    precision="float32",
+)
 
 
 def a_prior(follows: bool = True) -> tuple[LatentPrior, torch.Tensor]:
@@ -71,19 +79,8 @@ def test_the_model_file_of_a_run_takes_standard_normal_latents(tmp_path: Path):
     with CohortWriter(tmp_path / "cohort", PROFILES["thorax-ct-fov"], 32) as writer:
         for index in range(4):
             writer.add(f"noise{index}", random.uniform(-1, 1, (32, 32, 32)))
-    config = TrainingConfig(
-        latent=LATENT,
-        generator_width=4,
-        discriminator_width=64,
-        ground_encoder_width=32,
-        iterations=6,
-        batch=2,
-        lr_encoder=1e-2,
-        reconstruction_weight=1.0,
-        prior="encoded",
-        prior_width=1.25,
-        precision="float32",
-    )
+    encoded = {"reconstruction_weight": 1.0, "prior": "encoded", "prior_width": 1.25}
+    config = SMALL.changed({"iterations": 6, "lr_encoder": 1e-2, **encoded})
     trainer = Trainer(Cohort.open(tmp_path / "cohort"), tmp_path / "run", config)
     trainer.run()
     networks = trainer.networks
@@ -102,17 +99,7 @@ def test_encoders_settle_in_their_own_iterations(tmp_path: Path):
     with CohortWriter(tmp_path / "cohort", PROFILES["thorax-ct-fov"], 32) as writer:
         for index in range(2):
             writer.add(f"ball{index}", np.full((32, 32, 32), 0.1 * index))
-    config = TrainingConfig(
-        latent=LATENT,
-        generator_width=4,
-        discriminator_width=64,
-        ground_encoder_width=32,
-        iterations=1,
-        encoder_iterations=4,
-        batch=2,
-        lr_encoder=1e-3,
-        precision="float32",
-    )
+    config = SMALL.changed({"iterations": 1, "encoder_iterations": 4, "lr_encoder": 1e-3})
     trainer = Trainer(Cohort.open(tmp_path / "cohort"), tmp_path / "run", config)
     rates: list[float] = []
 
