@@ -41,6 +41,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/latent/__init__.py
   HAGANCore/latent/build.py
   HAGANCore/latent/calibrate.py
+  HAGANCore/latent/closed.py
   HAGANCore/latent/cohorts.py
   HAGANCore/latent/direction.py
   HAGANCore/latent/disentangle.py
@@ -51,6 +52,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/latent/samples.py
   HAGANCore/latent/seconds.py
   HAGANCore/latent/series.py
+  HAGANCore/latent/step.py
   HAGANCore/latent/store.py
   HAGANCore/latent/targets.py
   HAGANCore/latent/walk.py
@@ -152,6 +154,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/worker/protocol.py
   HAGANCore/worker/requests.py
   HAGANCore/worker/server.py
+  HAGANCore/worker/stepping.py
   HAGANCore/worker/wire.py
   )
 

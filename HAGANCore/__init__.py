@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .inference.latentfile import read_latent as read_latent
     from .inference.model import Model as Model
     from .inference.model import load_model as load_model
-    from .latent.calibrate import reach as reach
+    from .latent.closed import reach as reach
     from .latent.direction import directions_of as directions_of
     from .latent.direction import moved as moved
     from .resources import resource_path as resource_path
@@ -59,7 +59,7 @@ _PLACES = {
     "directions_of": "latent.direction",
     "load_model": "inference.model",
     "moved": "latent.direction",
-    "reach": "latent.calibrate",
+    "reach": "latent.closed",
     "read_latent": "inference.latentfile",
     "read_volume": "volumes.io",
     "resource_path": "resources",

@@ -155,7 +155,7 @@ def _walk(model: Model) -> Walk | None:
     for direction in directions_of(model).values():
         if direction.target == "lungs_ml":
             change = min(-direction.range[0], direction.range[1], _MOST_ML)
-            return walk(model, model.latent(1), direction, [-change, change], exact=True)
+            return walk(model, model.latent(1), direction, [-change, change])
     return None
 
 

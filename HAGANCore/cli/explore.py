@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..latent.direction import Direction
     from ..latent.onto_scan import Method
     from ..latent.series import Series
-    from ..latent.walk import Step, Walk
+    from ..latent.step import Step
+    from ..latent.walk import Walk
     from ..progress import Progress
     from ..volumes.volume import Volume
 
@@ -33,19 +34,21 @@ measured, a figure, the curve of asked against measured, and an animation (GIF).
 
 Values are changes in the unit of the direction, or in percent of the start's own volume:
   -1000..1000:5   five steps from -1000 to 1000        -500,0,500   these        -10%..10%:5   percent
-With = in front they are what is to be measured in the end, which is corrected until it is (as --exact):
+With = in front they are what is to be measured in the end:
   "=4500"   lungs of 4500 mL        "=4000..5000:3"   three volumes; with --onto-scan, of the scan itself
+Each volume is measured and corrected until its change is met within 2 %; where this start cannot meet it, the
+nearest is given and said. --quick takes one calibrated step instead, right on average only.
 
 Examples:
   hagan explore --model demo --seed 7 --direction "lung volume" --values -1000..1000:5 --out walk/
-  hagan explore --model demo --seed 7 --direction "lung volume" --values 500 --exact --out walk/
+  hagan explore --model demo --seed 7 --direction "lung volume" --values 500 --quick --out walk/
   hagan explore --model demo --seed 7 --direction "lung volume" --values "=4500" --out walk/
   hagan explore --model demo --scan thorax.nii.gz --refine 100 --direction "lung volume" \\
       --values -10%..10%:5 --onto-scan --out walk/
 
 --onto-scan carries each change over to the scan itself: directions in mL deform it ('warp'), others add
-the difference between two reconstructions ('difference'). With --exact a warp is made as strong as the
-change needs it on the scan. The result is synthetic and says so."""
+the difference between two reconstructions ('difference'). A warp is made as strong as the change needs it on
+the scan, unless --quick. The result is synthetic and says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='changes, e.g. -1000..1000:5, a list, or percent; or "=4500": the target\'s own value',
     )
     parser.add_argument(
-        "--exact", action="store_true", help="measure and correct until each change is met within 2 %%"
+        "--quick", action="store_true", help="one calibrated step for each change: nothing is corrected"
     )
     parser.add_argument(
         "--hold",
@@ -146,7 +149,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     _check(args)
     from ..inference.model import load_model
     from ..latent.series import Target, measurements, write_series
-    from ..latent.walk import start_of, walk
+    from ..latent.step import start_of
+    from ..latent.walk import walk
     from ..progress import part_of
 
     require_folder(args.out)
@@ -155,7 +159,6 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     direction, held = _directions(model, args.direction, args.hold)
     console.print(model.plan.text)
     warnings: list[str] = []
-    exact = args.exact or args.values.absolute
     with console.progress("explore") as progress:
         ready = 0.3 if args.scan else 0.02
         scan, latent = _start(args, model, warnings, part_of(progress, 0.0, ready))
@@ -166,13 +169,14 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             start,
             direction,
             _changes(args.values, start, direction, carried),
-            exact=exact,
+            exact=not args.quick,
+            beyond=args.values.absolute,
             held=held,
             progress=part_of(progress, ready, 0.6),
         )
         target = None
         if carried is not None:
-            target = Target(carried, _method(args.onto_scan, direction), exact)
+            target = Target(carried, _method(args.onto_scan, direction), walked.exact)
         series = write_series(
             model, walked, args.out, _stem(args, model), target, part_of(progress, 0.6, 1.0)
         )
@@ -184,7 +188,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "model": model.name,
         "model_sha256": model.file.sha256,
         "direction": {"name": direction.name, "unit": direction.unit, "target": direction.target},
-        "exact": exact,
+        "exact": walked.exact,
         "held": args.hold,
         "start": {"value": start.value, **measurements(start.segmentation)},
         "steps": series.entries,
@@ -204,6 +208,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.scan is None and (args.onto_scan or args.refine):
         option = "--onto-scan" if args.onto_scan else "--refine"
         raise UsageError(f"{option} needs a scan; give one with --scan.")
+    if args.quick and (args.hold or args.values.absolute):
+        what = "--hold" if args.hold else "'=' in --values"
+        raise UsageError(f"{what} is met by measuring and correcting; leave out --quick.")
     if args.direction in args.hold:
         raise UsageError(f"'{args.direction}' cannot be moved and held fixed at once; take it out of --hold.")
 
@@ -263,7 +270,7 @@ def _changes(values: Amounts, start: Step, direction: Direction, scan: Volume | 
 
 
 def _value_on(scan: Volume, direction: Direction) -> float | None:
-    from ..latent.walk import measure
+    from ..latent.step import measure
     from ..segmentation import segment
 
     return measure(direction, scan, segment(scan))

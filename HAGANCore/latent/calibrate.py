@@ -1,33 +1,28 @@
-"""Steps in the target's unit: how far to go on average, how far for one latent, and until it is met."""
+"""Steps in the target's unit: how far to go on average, and how far for one latent."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import HaganError
-from ..progress import Progress, no_progress
-from ..segmentation import segment
-from .direction import GAIN_LIMITS, Calibration, Direction, nominal_unit, with_steps
+from .direction import GAIN_LIMITS, Calibration
 from .disentangle import Responses
 from .extras import estimators
 from .targets import TARGETS
 
 if TYPE_CHECKING:
-    from ..inference.latentfile import Latent
-    from ..inference.model import Model
+    pass
 
 Array = npt.NDArray[np.float64]
 MONOTONE = 0.95
 """Share of the latents that must answer every longer step with more of the target."""
 PLAUSIBLE = (0.005, 0.995)
 """Quantiles of the model's own volumes within which the average latent's target must stay."""
-FARTHEST = 5.0
-"""Length in latent space, either way, that the closed loop may go: a latent may rise where most do not."""
 _GAIN_STRENGTHS = np.logspace(-1, 4, 21)
 _WORTH = 0.05
 """Cross-validated R² from which a model of the gain is used."""
@@ -107,174 +102,6 @@ def linear(weights: Array, vector: Array, span: float) -> tuple[Calibration, tup
     slope = float(weights @ vector)
     edge = _rounded(span)
     return Calibration((-edge, 0.0, edge), (-edge / slope, 0.0, edge / slope)), (-edge, edge)
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """What the closed loop came to."""
-
-    latent: Latent
-    requested: float
-    """Change that was asked for, in the direction's unit."""
-    measured: float
-    """Change that the latent's volume has."""
-    iterations: int
-    """Volumes that were measured, the start not counted."""
-    note: str
-    """Empty where the change was met; else what the nearest one is."""
-
-
-def reach(
-    model: Model,
-    latent: Latent,
-    direction: Direction,
-    change: float,
-    tolerance: float = 0.02,
-    most: int = 10,
-    progress: Progress = no_progress,
-) -> Reached:
-    """Move one latent until its own volume has changed as asked: a closed loop of measured secant steps.
-
-    Starts from the calibrated step and goes on with the secant through what was measured, kept between the
-    nearest steps on either side (the Illinois variant of regula falsi), so that it cannot run away.
-
-    Args:
-        model: makes the volumes.
-        latent: where to start; also one encoded from a scan.
-        direction: its target must be measurable.
-        change: of the target, in the direction's unit, against the start; may lie outside the range.
-        tolerance: largest error, in parts of the change (of a tenth of the target's standard deviation where
-            the change is smaller than that).
-        most: volumes measured at most.
-        progress: called for every volume.
-
-    Returns:
-        The nearest that was found; :attr:`Reached.note` says so where it is not near enough.
-
-    Raises:
-        HaganError: the target cannot be measured on a volume, or nothing of it was found there.
-    """
-    direction.require_model(model.file)
-    if direction.target not in TARGETS:
-        raise HaganError(
-            f"The target of the direction '{direction.name}' cannot be measured on a volume, so there is no "
-            "closed loop for it; move along it without."
-        )
-    if not math.isfinite(change):
-        raise HaganError(f"The change must be a number; found {change}.")
-    start = _measure(model, latent, direction)
-    least = 0.1 * direction.baseline.get("sd", 0.0)
-    allowed = tolerance * max(abs(change), least)
-    calibrated = change * nominal_unit(direction, latent, model) / direction.gain_at(latent.z)
-    search = _Search(change)
-    best = (0.0, 0.0)
-    length: float | None = search.nearest(direction.calibration.step_for(calibrated))
-    for count in range(1, most + 1):
-        if abs(best[1] - change) <= allowed or length is None:
-            return _reached(latent, direction, change, best, count - 1, allowed, search.between)
-        there = _along(latent, direction, length, change)
-        measured = _measure(model, there, direction) - start
-        progress(
-            count / most, f"{direction.name}: {measured:+.4g} of {change:+.4g} {direction.unit}".rstrip()
-        )
-        if abs(measured - change) < abs(best[1] - change):
-            best = (length, measured)
-        length = search.next(length, measured)
-    return _reached(latent, direction, change, best, most, allowed, search.between)
-
-
-class _Search:
-    """Finds the length at which the measured change is the wanted one; ``error`` is measured - wanted."""
-
-    def __init__(self, change: float) -> None:
-        self.change = change
-        self.edges = (-FARTHEST, FARTHEST)
-        self.below: tuple[float, float] | None = None
-        self.above: tuple[float, float] | None = None
-        self._last_side = 0
-        self._note(0.0, -change)
-
-    @property
-    def between(self) -> bool:
-        """Whether the wanted change lies between two that were measured."""
-        return self.below is not None and self.above is not None
-
-    def nearest(self, length: float) -> float:
-        """Return a length, not beyond the edges."""
-        return float(np.clip(length, *self.edges))
-
-    def next(self, length: float, measured: float) -> float | None:
-        """Return the next length to try; None where an edge does not suffice."""
-        self._note(length, measured - self.change)
-        if self.below is None or self.above is None:
-            edge = self.edges[1] if self.above is None else self.edges[0]
-            if length == edge:
-                return None
-            # Not yet on the other side: the slope so far says where it is; half as far again, to get over.
-            slope = measured / length if measured * length > 0 else None
-            ahead = length + 1.5 * (self.change - measured) / slope if slope else 2 * length
-            return ahead if abs(length) < abs(ahead) < abs(edge) else edge
-        (a, error_a), (b, error_b) = self.below, self.above
-        share = float(np.clip(error_a / (error_a - error_b), 0.05, 0.95))
-        return a + share * (b - a)
-
-    def _note(self, length: float, error: float) -> None:
-        side = -1 if error < 0 else 1
-        # Illinois: the end that stays for a second time counts half, or the other one would creep.
-        if side == self._last_side:
-            if side < 0 and self.above is not None:
-                self.above = (self.above[0], self.above[1] / 2)
-            elif side > 0 and self.below is not None:
-                self.below = (self.below[0], self.below[1] / 2)
-        self._last_side = side
-        if side < 0:
-            self.below = (length, error)
-        else:
-            self.above = (length, error)
-
-
-def _reached(
-    latent: Latent,
-    direction: Direction,
-    change: float,
-    best: tuple[float, float],
-    count: int,
-    allowed: float,
-    between: bool,
-) -> Reached:
-    length, measured = best
-    note = ""
-    if abs(measured - change) > allowed:
-        # Between two measured steps it is in range, but there the volume changes by a leap.
-        why = "could not be met closely" if between else "is out of range"
-        note = (
-            f"A change of {change:+.4g} {direction.unit} {why} for this latent; nearest is "
-            f"{measured:+.4g} {direction.unit}."
-        )
-    return Reached(_along(latent, direction, length, measured), change, measured, count, note)
-
-
-def _along(latent: Latent, direction: Direction, length: float, amount: float) -> Latent:
-    z = latent.z.astype(np.float64) + length * direction.vector
-    step: dict[str, Any] = {
-        "direction": direction.name,
-        "amount": float(amount),
-        "unit": direction.unit,
-        "length": length,
-        "measured": True,
-    }
-    return with_steps(latent, z, [step] if length else [])
-
-
-def _measure(model: Model, latent: Latent, direction: Direction) -> float:
-    volume = model.decode(latent)
-    value = TARGETS[str(direction.target)].measure(volume, segment(volume))
-    if not math.isfinite(value):
-        raise HaganError(
-            f"'{direction.target}' could not be measured on the volume of the latent: nothing of it was "
-            "found there; take another latent or a smaller change."
-        )
-    return value
 
 
 def _monotone(changes: Array, lengths: Array, first: float, last: float) -> npt.NDArray[np.bool_]:

@@ -252,8 +252,8 @@ def moved(latent: Latent, model: Model, steps: Sequence[tuple[Direction, float]]
 
     Each amount is in its direction's unit, in true millilitres where the latent is a patient's. All lengths
     are found for the latent that is given, so the order of the steps does not matter. The target's change is
-    right on average and close for one latent; the closed loop :func:`~HAGANCore.latent.calibrate.reach`
-    measures until it is met.
+    right on average and close for one latent; the closed loop :mod:`~HAGANCore.latent.closed` measures
+    until it is met.
 
     Raises:
         HaganError: an amount outside a direction's range, a direction or a latent of another model.
@@ -269,6 +269,15 @@ def moved(latent: Latent, model: Model, steps: Sequence[tuple[Direction, float]]
             {"direction": direction.name, "amount": float(amount), "unit": direction.unit, "length": length}
         )
     return with_steps(latent, z, done)
+
+
+def require_range(direction: Direction, latent: Latent, model: Model, change: float) -> None:
+    """Refuse a change that is outside a direction's range, in true millilitres for a patient's latent.
+
+    Raises:
+        HaganError: it is outside.
+    """
+    direction.step_for(change, None, nominal_unit(direction, latent, model))
 
 
 def nominal_unit(direction: Direction, latent: Latent, model: Model) -> float:

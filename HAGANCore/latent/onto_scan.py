@@ -34,7 +34,7 @@ from ..volumes.itk import to_itk
 from ..volumes.preprocess import Preparation, restore
 from ..volumes.volume import Volume
 from .direction import Direction
-from .walk import measure
+from .step import measure
 
 Method = Literal["warp", "difference"]
 METHODS: tuple[Method, ...] = ("warp", "difference")

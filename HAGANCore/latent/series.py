@@ -32,7 +32,8 @@ from .figure import (
     write_curve,
 )
 from .onto_scan import Aim, Method, change_scan
-from .walk import Step, Walk, measure, percent_of
+from .step import Step, measure
+from .walk import Walk, percent_of
 
 if TYPE_CHECKING:
     from ..inference.model import Model

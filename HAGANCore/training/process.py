@@ -291,4 +291,7 @@ def _stop_when_asked(path: Path, ended: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+    ended = main(Path(sys.argv[1]), sys.argv[2:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ended)  # all is written; taking the interpreter down with torch in it takes a second more

@@ -6,7 +6,7 @@ import gc
 import math
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,13 @@ from ..volumes.provenance import SYNTHETIC_NOTICE
 from ..volumes.volume import Volume
 from .job import Job
 from .protocol import PROTOCOL
+from .stepping import Stepping
 from .wire import array_to_wire, volume_from_wire, wire_of
 
 if TYPE_CHECKING:
     from ..inference.encode import Encoding
-    from ..inference.latentfile import Latent
     from ..inference.model import Model
+    from ..latent.step import Step
 
 _SMALLEST_PREVIEW = 64
 """Edge in voxels from which on the low-resolution volume shows enough to steer by."""
@@ -42,6 +43,7 @@ class Computing:
 
     def __init__(self, session: Path) -> None:
         self.session = session
+        self._stepping = Stepping()
         self._model: Model | None = None
         self._key: tuple[Any, ...] = ()
 
@@ -183,20 +185,24 @@ class Computing:
         wanted = job.arguments
         model = self._loaded(wanted["model"])
         latent = latent_from_document(dict(wanted["latent"]))
+        steps, on_scan, step = wanted["steps"], wanted["on_scan"], None
+        low = model.architecture.size // 4
+        preview = wanted["quality"] == "preview" and low >= _SMALLEST_PREVIEW and not on_scan
         with _notes_of(model) as notes:
-            reached = None
-            if wanted["steps"]:
-                latent, reached = _stepped(model, latent, wanted["steps"], wanted["exact"], job.progress)
-            low = model.architecture.size // 4
-            on_scan = wanted["on_scan"]
-            preview = wanted["quality"] == "preview" and low >= _SMALLEST_PREVIEW and not on_scan
-            progress = part_of(job.progress, 0.3, 0.6)
-            volume = (
-                model.reconstruct(latent, progress) if on_scan else model.decode(latent, preview, progress)
-            )
+            if wanted["exact"] and steps:
+                step = self._stepping.closed(model, latent, steps, part_of(job.progress, 0.0, 0.6))
+            latent = self._stepping.moved(model, latent, steps) if step is None else step.latent
+            progress = part_of(job.progress, 0.6, 0.8)
+            if on_scan:
+                volume = model.reconstruct(latent, progress)
+            elif preview or step is None:
+                volume = model.decode(latent, preview, progress)
+            else:
+                volume = step.volume
         labels = measurements = None
         if wanted["segment"] and model.profile.modality == "CT":
-            found = segment(volume, part_of(job.progress, 0.6, 0.95))
+            found = None if step is None or volume is not step.volume else step.segmentation
+            found = found or segment(volume, part_of(job.progress, 0.8, 0.95))
             labels = self._labels_of(found)
             measurements = labels["measurements"] | _moved_targets(model, volume, found)
         job.check()
@@ -205,7 +211,7 @@ class Computing:
             "labels": labels,
             "latent": latent.to_document(),
             "measurements": measurements,
-            "reached": reached,
+            "reached": None if step is None else _reached(step),
             "quality": "preview" if preview else "full",
             "notes": notes,
         }
@@ -242,6 +248,7 @@ class Computing:
             from ..inference.model import load_model
 
             device = device or (self._key[3] if same else "auto")
+            self._stepping.forget()
             self._model, self._key = None, ()  # the old one first: two may not fit
             gc.collect()
             self._model = load_model(path, device)
@@ -249,29 +256,13 @@ class Computing:
         return self._model
 
 
-def _stepped(
-    model: Model, latent: Latent, steps: list[Mapping[str, Any]], exact: bool, progress: Progress
-) -> tuple[Latent, dict[str, Any] | None]:
-    """Return the latent moved along directions; the first one in a closed loop where ``exact``."""
-    from ..latent.direction import directions_of, moved
-
-    known = directions_of(model.file)
-    for step in steps:
-        if step["direction"] not in known:
-            raise HaganError(
-                f"The model '{model.name}' has no direction '{step['direction']}'; it has "
-                f"{', '.join(map(repr, known)) or 'none'}."
-            )
-    pairs = [(known[step["direction"]], float(step["amount"])) for step in steps]
-    if not exact:
-        return moved(latent, model, pairs), None
-    from ..latent.calibrate import reach
-
-    if pairs[1:]:
-        latent = moved(latent, model, pairs[1:])
-    found = reach(model, latent, *pairs[0], progress=part_of(progress, 0.0, 0.3))
-    told = {"requested": found.requested, "measured": found.measured, "iterations": found.iterations}
-    return found.latent, told | {"note": found.note}
+def _reached(step: Step) -> dict[str, Any]:
+    return {
+        "requested": step.requested,
+        "measured": step.measured,
+        "iterations": step.iterations,
+        "note": step.note,
+    }
 
 
 def _moved_targets(model: Model, volume: Volume, found: Segmentation) -> dict[str, float]:

@@ -19,6 +19,7 @@ class ExploreParameters:
     """The choices of the Explore panel."""
 
     previewWhileDragging: bool = True
+    exactOnRelease: bool = True
     amounts: str = ""
     """Where the sliders stand: a JSON object of direction and amount; without those at 0."""
     recordCount: Annotated[int, WithinRange(2, 101)] = 5

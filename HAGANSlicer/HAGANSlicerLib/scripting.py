@@ -11,7 +11,7 @@ In Slicer's Python console, in a notebook or in a script::
     encoded = logic.encode(scan, refine=50)       # the reconstruction lies exactly over the scan
     encoded.volume, encoded.difference, encoded.errors
 
-    larger = logic.step(encoded.latent, {"lung volume": 500}, exact=True)   # 500 mL more
+    larger = logic.step(encoded.latent, {"lung volume": 500})   # 500 mL more
 
     lungs = logic.segment(scan).segmentation
 
@@ -166,7 +166,7 @@ class Scripting:
         latent: Any,
         steps: Mapping[str, float],
         model: str | None = None,
-        exact: bool = False,
+        exact: bool = True,
         segment: bool = True,
         show: bool = True,
         progress: Progress | None = None,
@@ -177,7 +177,8 @@ class Scripting:
             latent: the text node of a latent, or the volume that was made from it.
             steps: direction and change in the direction's unit, such as ``{"lung volume": 500}``.
             model: where the latent's own model is not known by its name here.
-            exact: search for the latent whose measured change is the wanted one (the first direction).
+            exact: measure and correct until every change is met within 2 %, where its target can be
+                measured on a volume; without, one calibrated step, right on average.
             segment: outline lungs and bones, and measure them (CT).
             show: show the volume.
             progress: see above.

@@ -14,7 +14,7 @@ from PIL import Image
 
 from HAGANCore import load_model, read_volume, write_volume
 from HAGANCore.cli import main
-from HAGANCore.latent.direction import Calibration, Direction, directions_of
+from HAGANCore.latent.direction import Calibration, Direction, directions_of, moved
 from HAGANCore.latent.store import add_directions
 from HAGANCore.models.modelfile import read_model
 from HAGANCore.segmentation import segment
@@ -68,17 +68,30 @@ def test_a_seed_gives_a_series_with_its_table_and_pictures(
     assert getattr(Image.open(document["files"]["animation"]), "n_frames", 1) == 4
 
 
-def test_percent_are_of_the_start_and_exact_ones_are_met(
+def test_percent_are_of_the_start_and_met(
     a_steerable_model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     document = explore(
         capsys,
         *("--model", a_steerable_model_file, "--seed", 8, "--direction", "lung volume"),
-        *("--values", "6%", "--exact", "--out", tmp_path),
+        *("--values", "6%", "--out", tmp_path),
     )
+    assert document["exact"] is True
     (step,) = document["steps"]
     assert step["requested"] == pytest.approx(0.06 * document["start"]["value"], rel=1e-4)
     assert step["measured_percent"] == pytest.approx(6, rel=0.03)
+
+
+def test_a_quick_step_is_the_calibrated_one(
+    a_steerable_model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model = load_model(a_steerable_model_file, "cpu")
+    line = ("--model", a_steerable_model_file, "--seed", 8, "--direction", "lung volume")
+    document = explore(capsys, *line, "--values", "300", "--quick", "--out", tmp_path)
+    assert document["exact"] is False
+    calibrated = moved(model.latent(8), model, [(directions_of(model)["lung volume"], 300.0)])
+    made = read_volume(document["steps"][0]["path"])
+    assert np.array_equal(made.array, model.decode(calibrated).array)
 
 
 def test_a_value_of_the_target_itself_is_met(
@@ -87,7 +100,6 @@ def test_a_value_of_the_target_itself_is_met(
     line = ("--model", a_steerable_model_file, "--seed", 8, "--direction", "lung volume", "--out", tmp_path)
     document = explore(capsys, *line, "--values", "=4500")
     (step,) = document["steps"]
-    assert document["exact"] is True
     assert step["requested_value"] == pytest.approx(4500)
     assert step["requested"] == pytest.approx(4500 - document["start"]["value"], abs=0.01)
     assert step["value"] == pytest.approx(4500, abs=max(20, 0.02 * abs(step["requested"])))
@@ -110,7 +122,7 @@ def test_a_scan_is_stepped_on_its_own_grid_and_changed_itself(
     document = explore(
         capsys,
         *("--model", a_steerable_model_file, "--scan", a_scan_file, "--direction", "lung volume"),
-        *("--values", "0,300", "--onto-scan", "--exact", "--out", tmp_path),
+        *("--values", "0,300", "--onto-scan", "--out", tmp_path),
     )
     scan = read_volume(a_scan_file)
     start, step = document["steps"]
@@ -221,6 +233,8 @@ def test_what_cannot_be_measured_has_no_value_to_ask_for(
         ("--scan none.nii.gz --refine -3", "0 or more; found -3"),
         ("--seed 7 --hold lungs", "at once"),
         ("--seed -7", "found -7"),
+        ("--seed 7 --quick --hold bones", "leave out --quick"),
+        ("--seed 7 --quick --values =4500", "leave out --quick"),
     ],
 )
 def test_options_that_do_not_fit_together_are_wrong_usage(

@@ -25,6 +25,7 @@ def a_steered_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
     """A model 'steered' in a model folder of its own; yields a latent of it."""
     folder = tmp_path_factory.mktemp("modèles")
     path = write_steered_model(folder / "steered.safetensors")
+    write_steered_model(folder / "far.safetensors", 20_000)
     write_plain_model(folder / "plain.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HAGAN_MODEL_DIR", str(folder))
@@ -218,7 +219,8 @@ def test_dragging_previews_and_releasing_makes_the_full_volume(
     process_events_until(lambda: idle(a_panel), SLOW)
     measured, change = row.measured.text.removesuffix(" mL)").split(" mL (+")
     assert float(measured.replace(",", "")) - before == pytest.approx(float(change), abs=1)
-    assert 100 < float(change) < 800
+    assert float(change) == pytest.approx(row.amount, rel=0.021)
+    assert a_panel.ui.stepText.text == ""
     assert volumes_shown() == [volume]  # in place
     assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == [segmentation]
     assert np.abs(slicer.util.arrayFromVolume(volume) - voxels).mean() > 1
@@ -227,6 +229,38 @@ def test_dragging_previews_and_releasing_makes_the_full_volume(
     surface = segmentation.GetClosedSurfaceInternalRepresentation("left_lung")
     assert surface.GetNumberOfPoints() > 100
     assert not list(a_panel.context.worker.session.glob("*.npy"))
+
+
+def test_without_correction_a_released_slider_takes_one_calibrated_step(
+    a_panel: Any, sent: list[Any], process_events_until: Any
+) -> None:
+    a_panel.ui.exactCheckBox.setChecked(False)
+    drag(a_panel.rows[0], 300)()
+    assert [arguments["exact"] for name, arguments in sent] == [False, False]  # preview and full
+    process_events_until(lambda: idle(a_panel), SLOW)
+    a_panel.ui.exactCheckBox.setChecked(True)
+    drag(a_panel.rows[0], 400)()
+    assert sent[-1][1]["exact"]
+    process_events_until(lambda: idle(a_panel), SLOW)
+
+
+def test_a_change_that_cannot_be_met_is_said_beside_the_nearest(
+    a_window: Any, a_latent: Any, process_events_until: Any
+) -> None:
+    a_window.models_changed("far")
+    panel = a_window.panels["explore"]
+    process_events_until(lambda: panel.rows and panel.rows[0].range[1] == 20_000, SLOW)
+    panel.ui.exploreLatentSelector.setCurrentNode(a_latent)
+    process_events_until(lambda: panel.rows[0].start is not None and idle(panel), SLOW)
+    drag(panel.rows[0], -15_000)()
+    process_events_until(lambda: idle(panel), SLOW)
+    said = panel.ui.stepText.text
+    assert "out of range for this latent; nearest is -" in said
+    assert "(−" in panel.rows[0].measured.text
+    panel.ui.resetAllButton.click()
+    assert panel.ui.stepText.text != said
+    process_events_until(lambda: idle(panel), SLOW)
+    assert panel.ui.stepText.text == ""
 
 
 def test_a_burst_of_moves_never_queues_up(a_panel: Any, sent: list[Any], process_events_until: Any) -> None:
@@ -312,6 +346,7 @@ def test_a_range_is_recorded_played_tabulated_and_exported(
     assert head[:2] == ["Lung volume: requested change (mL)", "Lung volume: measured change (mL)"]
     lungs = [row[head.index("Lungs (mL)")] for row in rows[1:]]
     assert lungs == sorted(lungs)
+    assert [row[1] for row in rows[1:]] == pytest.approx([-600, 0, 600], rel=0.021)
     a_panel.ui.showPlotButton.click()
     (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
     assert chart.GetNumberOfPlotSeriesNodes() == 2

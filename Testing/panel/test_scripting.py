@@ -60,14 +60,14 @@ def test_encode_then_step_then_segment(a_logic: Any, a_scan: Any) -> None:
     assert not outlined.segmentation.GetName().endswith("(synthetic)")  # measured on a scan
 
 
-def test_a_step_along_a_direction_is_measured_and_exact_where_asked(a_logic: Any, a_scene: Any) -> None:
+def test_a_step_along_a_direction_is_met_unless_it_is_to_be_quick(a_logic: Any, a_scene: Any) -> None:
     start = a_logic.generate(seed=3)[0]
     before = lungs_ml(start.table)
     moved = a_logic.step(start.latent, {"lung volume": 300})
     assert moved.volume.GetName() == "demo seed 3 lung volume +300 (synthetic)"
-    assert lungs_ml(moved.table) - before == pytest.approx(300, abs=150)  # an open loop, right on average
-    exact = a_logic.step(start.volume, {"lung volume": 300}, exact=True)
-    assert lungs_ml(exact.table) - before == pytest.approx(300, abs=10)
+    assert lungs_ml(moved.table) - before == pytest.approx(300, rel=0.021)
+    quick = a_logic.step(start.volume, {"lung volume": 300}, exact=False)
+    assert lungs_ml(quick.table) - before == pytest.approx(300, abs=150)  # right on average
     with pytest.raises(HaganError, match="99999 was asked for"):
         a_logic.step(start.latent, {"lung volume": 99999})
 

@@ -11,12 +11,12 @@ DIRECTION = "lung volume"
 RANGE_ML = 600.0
 
 
-def write_steered_model(path: Path) -> Path:
-    """Write the demonstration model with its direction for the lungs alone, over a range of ±600 mL."""
+def write_steered_model(path: Path, range_ml: float = RANGE_ML) -> Path:
+    """Write the demonstration model with its direction for the lungs alone, over a range of ±``range_ml``."""
     from HAGANCore.latent.direction import directions_of
     from HAGANCore.latent.store import add_directions
     from HAGANCore.models.modelfile import read_model, resolve_model
 
     shipped = directions_of(read_model(resolve_model("demo")))[DIRECTION]
-    add_directions(write_plain_model(path), [replace(shipped, range=(-RANGE_ML, RANGE_ML))])
+    add_directions(write_plain_model(path), [replace(shipped, range=(-range_ml, range_ml))])
     return path

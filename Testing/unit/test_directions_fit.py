@@ -13,7 +13,8 @@ from HAGANCore.errors import Cancelled, HaganError
 from HAGANCore.inference.model import Model, load_model
 from HAGANCore.latent import samples as samples_module
 from HAGANCore.latent.build import Plan, factor_directions, fit_directions, measure_matrix
-from HAGANCore.latent.calibrate import calibrate, reach
+from HAGANCore.latent.calibrate import calibrate
+from HAGANCore.latent.closed import reach
 from HAGANCore.latent.cohorts import encode_cohort, fit_covariate, read_covariate
 from HAGANCore.latent.direction import moved
 from HAGANCore.latent.disentangle import EffectsMatrix, Responses, conditional, corrected, effects_of

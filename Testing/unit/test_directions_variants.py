@@ -11,7 +11,7 @@ import torch
 from HAGANCore.errors import HaganError
 from HAGANCore.inference.model import Model, load_model
 from HAGANCore.latent.build import Plan, fit_directions
-from HAGANCore.latent.calibrate import reach
+from HAGANCore.latent.closed import reach
 from HAGANCore.latent.direction import Direction, directions_of, moved
 from HAGANCore.latent.samples import Measurements
 from HAGANCore.latent.store import add_directions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from HAGANCore import HaganError, Model, load_model, segment
+from HAGANCore.latent.closed import ClosedLoop, _Search, reach
 from HAGANCore.latent.direction import Direction, directions_of
 from HAGANCore.latent.figure import (
     GREEN,
@@ -23,7 +25,8 @@ from HAGANCore.latent.figure import (
     write_curve,
 )
 from HAGANCore.latent.onto_scan import Aim, change_scan, displacement_between, method_for, strength_for
-from HAGANCore.latent.walk import measure, start_of, walk
+from HAGANCore.latent.step import measure, start_of
+from HAGANCore.latent.walk import walk
 from HAGANCore.segmentation import BONES, LEFT_LUNG, RIGHT_LUNG
 from HAGANCore.volumes.phantom import make_phantom
 from HAGANCore.volumes.preprocess import prepare
@@ -74,7 +77,12 @@ def test_a_walk_measures_what_it_was_asked_for(a_model: Model, a_lung_direction:
     start = start_of(a_model, a_model.latent(7), a_lung_direction)
     seen: list[float] = []
     walked = walk(
-        a_model, start, a_lung_direction, [300.0, -300.0, 0.0], progress=lambda f, text="": seen.append(f)
+        a_model,
+        start,
+        a_lung_direction,
+        [300.0, -300.0, 0.0],
+        exact=False,
+        progress=lambda f, text="": seen.append(f),
     )
     up, down, none = walked.steps
     assert none.latent is start.latent
@@ -89,17 +97,64 @@ def test_a_walk_measures_what_it_was_asked_for(a_model: Model, a_lung_direction:
     assert seen[-1] == 1
 
 
-def test_the_closed_loop_meets_the_change(a_model: Model, a_lung_direction: Direction):
-    walked = walk(a_model, a_model.latent(1), a_lung_direction, [400.0], exact=True)
-    assert walked.steps[0].measured == pytest.approx(400, rel=0.021)
-    assert not walked.steps[0].note
+def test_steps_meet_their_changes_and_know_what_earlier_ones_measured(
+    a_model: Model, a_lung_direction: Direction
+):
+    changes = [-400.0, -200.0, 200.0, 400.0]
+    walked = walk(a_model, a_model.latent(1), a_lung_direction, changes)
+    assert walked.exact
+    assert [step.requested for step in walked.steps] == changes
+    assert [step.measured for step in walked.steps] == pytest.approx(changes, rel=0.021)
+    assert not any(step.note for step in walked.steps)
+    again = walk(a_model, a_model.latent(1), a_lung_direction, [400.0, walked.steps[2].measured])
+    assert again.steps[1].measured == pytest.approx(walked.steps[2].measured, rel=0.021)
+    assert again.steps[1].iterations <= reach(a_model, a_model.latent(1), a_lung_direction, 200).iterations
+
+
+def test_a_known_step_is_not_measured_again(a_model: Model, a_lung_direction: Direction):
+    loop = ClosedLoop(a_model, a_model.latent(1))
+    once = loop.step([(a_lung_direction, 400.0)])
+    again = loop.step([(a_lung_direction, once.measured)])
+    assert again.measured == pytest.approx(once.measured)
+    assert again.iterations <= 1  # its volume is not kept
+
+
+@pytest.mark.parametrize(
+    ("change", "end", "nearest"),
+    [(-900.0, -3.3, -900.0), (-2000.0, -3.3, -990.0), (700.0, 4.0, 700.0), (-900.0, 0.0, 0.0)],
+)
+def test_a_search_turns_back_where_nothing_can_be_measured(change: float, end: float, nearest: float):
+    search = _Search(change, allowed=20.0, known={0.0: 0.0})
+    length, best = search.first(calibrated=math.copysign(4.5, change)), 0.0
+    for _ in range(20):
+        if length is None or abs(best - change) <= 20:
+            break
+        if abs(length) > abs(end):
+            length = search.lost(length)
+        else:
+            best = min(best, 300 * length, key=lambda got: abs(got - change))
+            length = search.next(length, 300 * length)
+    assert best == pytest.approx(nearest, abs=20)
+
+
+def test_several_sliders_are_met_together():
+    model = load_model("demo", "cpu")  # calibrated directions: the millilitres of one hardly move the other
+    known = directions_of(model)
+    lungs, bones = known["lung volume"], known["bone volume"]
+    loop = ClosedLoop(model, model.latent(4))
+    both = loop.step([(lungs, 300.0), (bones, 100.0)], tolerance=0.05)
+    assert both.note == ""
+    assert both.measured == pytest.approx(300, rel=0.051)
+    start = measure(bones, loop.start(bones).volume, loop.start(bones).segmentation)
+    assert measure(bones, both.volume, both.segmentation) - start == pytest.approx(100, rel=0.051)
+    assert [step["direction"] for step in both.latent.facts["steps"]] == ["lung volume", "bone volume"]
 
 
 def test_a_held_target_moves_less_or_the_walk_says_so(
     a_model: Model, a_lung_direction: Direction, some_directions: dict[str, Direction]
 ):
     bones, latent = some_directions["bone volume"], a_model.latent(7)
-    free = walk(a_model, latent, a_lung_direction, [400.0], exact=True)
+    free = walk(a_model, latent, a_lung_direction, [400.0])
     held = walk(a_model, latent, a_lung_direction, [400.0], held=[bones])
 
     def moved_bones(walked) -> float:
@@ -126,8 +181,10 @@ def test_a_walk_beyond_the_range_or_with_another_model_is_refused(
         start_of(a_model, a_model.latent(7), other)
     unmeasured = replace(a_lung_direction, target="covariate:age", unit="years", calibrated="predicted")
     with pytest.raises(HaganError, match="cannot be measured"):
-        walk(a_model, a_model.latent(7), unmeasured, [1.0], exact=True)
-    assert walk(a_model, a_model.latent(7), unmeasured, [1.0]).steps[0].measured is None
+        walk(a_model, a_model.latent(7), unmeasured, [1.0], held=[a_lung_direction])
+    walked = walk(a_model, a_model.latent(7), unmeasured, [1.0])
+    assert walked.steps[0].measured is None
+    assert not walked.exact
 
 
 def test_a_growing_ball_is_found_as_a_smooth_displacement():

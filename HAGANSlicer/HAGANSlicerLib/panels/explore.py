@@ -31,6 +31,7 @@ class ExplorePanel(Panel):
         self._latent: slicer.vtkMRMLTextNode | None = None
         self._document: dict[str, Any] | None = None
         self._shown_start = False
+        self._note = ""
         self.steps = NewestStep(context.worker, self._made, self._failed, self._show_state)
         self.recorder = Recorder(context, self.ui, self.wish_at, self._show_state)
         self.exporter = Exporter(context, self.ui, self.recorder, self._show_state)
@@ -74,7 +75,7 @@ class ExplorePanel(Panel):
         super().scene_closing()
         self.steps.forget()
         self.recorder.scene_closing()
-        self._latent = self._document = None
+        self._latent, self._document, self._note = None, None, ""
         self._restore_amounts()
         for row in self.rows:
             row.forget_measured()
@@ -102,14 +103,15 @@ class ExplorePanel(Panel):
             return None
         amounts = {row.name: row.amount for row in self.rows} | (other or {})
         steps = [{"direction": name, "amount": amount} for name, amount in amounts.items() if amount]
-        return Wish(self.context.parameters.modelName, self._document, steps, quality)
+        exact = quality == "full" and self.context.parameters.explore.exactOnRelease
+        return Wish(self.context.parameters.modelName, self._document, steps, quality, exact)
 
     def _latent_chosen(self, node: slicer.vtkMRMLTextNode | None) -> None:
         if node is self._latent and (node is None or self._document is not None):
             return
         self.steps.forget()
         self.recorder.stop()
-        self._latent, self._document, self._shown_start = node, None, False
+        self._latent, self._document, self._shown_start, self._note = node, None, False, ""
         if node is not None:
             try:
                 self._document = latents.latent_of(node)
@@ -156,6 +158,7 @@ class ExplorePanel(Panel):
         if wish is None:
             self.context.show_error(_("Choose a latent to start from; Generate and Encode make them."))
             return
+        self._note = ""
         self.steps.ask(wish)
 
     def _made(self, wish: Wish, result: dict[str, Any]) -> None:
@@ -166,6 +169,8 @@ class ExplorePanel(Panel):
             row.show_measured(measured.get(row.target), result["quality"] == "preview", not wish.steps)
         for note in result["notes"]:
             self.context.status(note)
+        self._note = (result["reached"] or {}).get("note", "")
+        self._show_state()
         if not wish.steps and self.steps.running is None and any(row.amount for row in self.rows):
             self._ask("full")  # the start was measured; the sliders stand elsewhere, as in a loaded scene
 
@@ -185,7 +190,11 @@ class ExplorePanel(Panel):
         self.ui.resetAllButton.setEnabled(ready and not busy)
         wish = self.steps.running
         self.ui.cancelStepButton.setEnabled(wish is not None)
-        texts = {None: "", "preview": _("computing a preview…"), "full": _("computing the full volume…")}
+        texts = {
+            None: self._note,
+            "preview": _("computing a preview…"),
+            "full": _("computing the full volume…"),
+        }
         self.ui.stepText.setText(texts[None if wish is None else wish.quality])
         self.recorder.show_state(ready and wish is None)
         self.exporter.show_state()

@@ -155,6 +155,7 @@ class Recorder:
                 latent=wish.latent,
                 steps=wish.steps,
                 quality="full",
+                exact=wish.exact,
                 segment=True,
             )
         )

@@ -20,6 +20,8 @@ class Wish:
     steps: list[dict[str, Any]]
     quality: str
     """``preview`` or ``full``."""
+    exact: bool
+    """Measure and correct until the changes are met."""
 
 
 class NewestStep:
@@ -81,6 +83,7 @@ class NewestStep:
                 latent=wish.latent,
                 steps=wish.steps,
                 quality=wish.quality,
+                exact=wish.exact,
                 segment=True,
             )
         )

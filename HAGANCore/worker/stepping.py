@@ -1,0 +1,75 @@
+"""Steps from one latent after another: what the closed loop measured is kept while the latent stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HaganError
+from ..progress import Progress
+
+if TYPE_CHECKING:
+    from ..inference.latentfile import Latent
+    from ..inference.model import Model
+    from ..latent.closed import ClosedLoop
+    from ..latent.direction import Direction
+    from ..latent.step import Step
+
+
+class Stepping:
+    """Moves latents along directions; a slider that is moved again and again starts from the same latent."""
+
+    def __init__(self) -> None:
+        self._loop: ClosedLoop | None = None
+        self._latent: dict[str, Any] = {}
+
+    def forget(self) -> None:
+        """Let go of the model."""
+        self._loop = None
+
+    def moved(self, model: Model, latent: Latent, steps: Sequence[Mapping[str, Any]]) -> Latent:
+        """Return the latent moved as the directions' calibration says: nothing is measured."""
+        from ..latent.direction import moved
+
+        return moved(latent, model, _wanted(model, steps))
+
+    def closed(
+        self, model: Model, latent: Latent, steps: Sequence[Mapping[str, Any]], progress: Progress
+    ) -> Step | None:
+        """Return a measured and corrected step; None where a target cannot be measured on a volume.
+
+        Raises:
+            HaganError: no such direction, an amount outside its range, another model's latent, …
+        """
+        from ..latent.closed import ClosedLoop
+        from ..latent.direction import require_range
+        from ..latent.step import measurable
+
+        latent.require_model(model.file)
+        wanted = _wanted(model, steps)
+        if not all(measurable(model, direction) for direction, _ in wanted):
+            return None
+        for direction, amount in wanted:
+            require_range(direction, latent, model, amount)
+        document = latent.to_document()
+        if self._loop is None or self._loop.model is not model or self._latent != document:
+            self._loop, self._latent = ClosedLoop(model, latent), document
+        return self._loop.step(wanted, progress=progress)
+
+
+def _wanted(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[tuple[Direction, float]]:
+    """Return directions and amounts.
+
+    Raises:
+        HaganError: the model has no such direction.
+    """
+    from ..latent.direction import directions_of
+
+    known = directions_of(model.file)
+    for step in steps:
+        if step["direction"] not in known:
+            raise HaganError(
+                f"The model '{model.name}' has no direction '{step['direction']}'; it has "
+                f"{', '.join(map(repr, known)) or 'none'}."
+            )
+    return [(known[step["direction"]], float(step["amount"])) for step in steps]
