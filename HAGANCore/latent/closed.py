@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,8 @@ FARTHEST = 5.0
 LEAP = 0.005
 """Length in latent space: where two steps so near to each other miss the change on either side, the measured
 volume leaps there, and nothing in between meets it."""
+COARSE = 1.0
+"""Length in latent space: how closely steps are tried around the nearest one where none suffices."""
 MOST_VOLUMES = 10
 """Measured for one change at most."""
 SLOPES = (0.25, 4.0)
@@ -115,20 +118,28 @@ class ClosedLoop:
         search = _Search(change, allowed, known)
         nominal = change * nominal_unit(direction, start.latent, self.model)
         length = search.first(direction.calibration.step_for(nominal / direction.gain_at(z)))
-        best, count = start, 0
-        while length is not None and count < most and abs(float(best.measured or 0.0) - change) > allowed:
-            there = _along(start.latent, direction, length, change)
-            step = step_at(self.model, there, direction, base, change)
+        best, at, count = start, 0.0, 0
+        while length is not None and count < most and abs(known[at] - change) > allowed:
+            step = step_at(
+                self.model, _along(start.latent, direction, length, change), direction, base, change
+            )
             count += 1
             if step.measured is None:
                 length = search.lost(length)
                 continue
-            known[length] = measured = step.measured
-            said = f"{direction.name}: {measured:+.4g} of {change:+.4g} {direction.unit}"
-            progress(count / most, said.rstrip())
-            if abs(measured - change) < abs(float(best.measured or 0.0) - change):
-                best = step
-            length = search.next(length, measured)
+            known[length] = step.measured
+            progress(
+                count / most,
+                f"{direction.name}: {step.measured:+.4g} of {change:+.4g} {direction.unit}".rstrip(),
+            )
+            if abs(step.measured - change) < abs(known[at] - change):
+                best, at = step, length
+            length = search.next(length, step.measured)
+        nearest = min(known, key=lambda length: abs(known[length] - change))
+        if abs(known[nearest] - change) < abs(known[at] - change):  # an earlier step's, whose volume is gone
+            best = step_at(
+                self.model, _along(start.latent, direction, nearest, change), direction, base, change
+            )
         return replace(
             best,
             requested=change,
@@ -210,6 +221,7 @@ class _Search:
         self.edges = (-FARTHEST, FARTHEST)
         self.below: tuple[float, float] | None = None
         self.above: tuple[float, float] | None = None
+        self._lost: float | None = None
         self._last_side = 0
         # From 0 towards the change, as far as the first known step beyond it.
         way = [length for length in sorted(known, key=abs) if length * change >= 0]
@@ -244,19 +256,29 @@ class _Search:
         """Return the length to try after one at which nothing could be measured; None where it is futile."""
         if self.between:
             return None
-        inner = max((each for each in self.known if each * length >= 0), key=abs)
         self.edges = (length, self.edges[1]) if length < 0 else (self.edges[0], length)
-        halfway = (inner + length) / 2
-        return halfway if abs(length - inner) > LEAP else None
+        self._lost = length
+        inner = max((each for each in self.known if each * length >= 0), key=abs)
+        return (inner + length) / 2 if abs(length - inner) > LEAP else None
 
     def _beyond(self, length: float, measured: float) -> float | None:
         edge = self.edges[1] if self.above is None else self.edges[0]
-        if length == edge:
-            return None
+        if edge == self._lost:
+            edge = (length + edge) / 2
+        if edge in self.known or abs(edge - length) < COARSE / 8:
+            return self._beside_nearest()
         # Not yet on the other side: the slope so far says where it is; half as far again, to get over.
         slope = measured / length if measured * length > 0 else None
         ahead = length + 1.5 * (self.change - measured) / slope if slope else 2 * length
         return ahead if abs(length) < abs(ahead) < abs(edge) else edge
+
+    def _beside_nearest(self) -> float | None:
+        """Return the middle of the wider gap beside the nearest step, as not even the edge suffices."""
+        lengths = sorted(self.known)
+        nearest = lengths.index(min(lengths, key=lambda length: abs(self.known[length] - self.change)))
+        around = lengths[max(nearest - 1, 0) : nearest + 2]
+        low, high = max(pairwise(around), key=lambda gap: gap[1] - gap[0])
+        return (low + high) / 2 if high - low > COARSE else None
 
     def _between(self) -> float | None:
         assert self.below is not None

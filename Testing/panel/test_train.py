@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,28 +54,69 @@ def state(panel: Any) -> str:
     return str(panel.state["state"])
 
 
-def test_volumes_of_the_scene_become_a_cohort(
-    a_panel: Any, tmp_path: Path, process_events_until: Any
-) -> None:
+@pytest.fixture
+def add_ct(a_panel: Any) -> Callable[[str], vtkMRMLScalarVolumeNode]:
+    """Put the sample scan into the scene under a name."""
     from HAGANSlicerLib.scene import volumes
 
-    from HAGANCore.volumes.cohort import Cohort
+    from HAGANCore.resources import resource_path
     from HAGANCore.volumes.io import read_volume
 
-    root = Path(__file__).resolve().parents[2]
-    phantom = read_volume(root / "Resources" / "SampleData" / "thorax_phantom.nii.gz")
-    place = phantom.geometry.to_dict()
-    node = volumes.add_volume(slicer.mrmlScene, phantom.array, place, "Übung: CT/1")
+    phantom = read_volume(resource_path("SampleData/thorax_phantom.nii.gz"))
+
+    def add(name: str) -> vtkMRMLScalarVolumeNode:
+        return volumes.add_volume(slicer.mrmlScene, phantom.array, phantom.geometry.to_dict(), name)
+
+    return add
+
+
+def prepare(panel: Any, folder: Path, *nodes: Any) -> None:
+    panel.ui.cohortFolderEdit.currentPath = str(folder)
+    for node in nodes:
+        panel.ui.prepareVolumesSelector.check(node)
+    panel.ui.sizeComboBox.currentText = "32"
+    assert panel.ui.prepareButton.enabled
+    panel.ui.prepareButton.click()
+    assert not panel.ui.prepareButton.enabled
+
+
+def test_volumes_of_the_scene_become_a_cohort(
+    a_panel: Any, add_ct: Any, tmp_path: Path, process_events_until: Any
+) -> None:
+    from HAGANCore.volumes.cohort import Cohort
+
+    node = add_ct("Übung: CT/1")
     assert isinstance(node, vtkMRMLScalarVolumeNode)
     assert not a_panel.ui.prepareButton.enabled
-    a_panel.ui.cohortFolderEdit.currentPath = str(tmp_path / "cohort")
-    a_panel.ui.prepareVolumesSelector.check(node)
-    a_panel.ui.sizeComboBox.currentText = "32"
-    assert a_panel.ui.prepareButton.enabled
-    a_panel.ui.prepareButton.click()
+    prepare(a_panel, tmp_path / "cohort", node)
     process_events_until(lambda: a_panel.ui.prepareButton.enabled, SLOW)
     assert message(a_panel) == "The cohort has 1 volumes.", message(a_panel)
     assert len(Cohort.open(tmp_path / "cohort")) == 1
+
+
+@pytest.mark.parametrize("moment", ["handing over", "preparing"])
+def test_closing_the_scene_ends_a_cohort_in_the_making(
+    a_panel: Any, add_ct: Any, tmp_path: Path, process_events_until: Any, moment: str
+) -> None:
+    from HAGANCore.volumes.cohort import Cohort
+
+    session = a_panel.context.worker.session
+    prepare(a_panel, tmp_path / "cohort", *(add_ct(f"CT {number}") for number in range(8)))
+    if moment == "handing over":
+        process_events_until(lambda: len(list(session.glob("*.npy"))) == 2, SLOW)
+    else:
+        process_events_until(lambda: list((tmp_path / "cohort").rglob("*.npy")), SLOW)
+    slicer.mrmlScene.Clear(0)
+    process_events_until(lambda: not a_panel.cohort.job.running, 5)
+    process_events_until(lambda: not list(session.glob("*.npy")), 5)  # nothing of the scans is left lying
+    assert not a_panel.ui.prepareButton.enabled  # the new scene has no cohort folder yet
+    assert "cannot" not in message(a_panel)
+    prepare(a_panel, tmp_path / "cohort", *(add_ct(f"CT {number}") for number in range(2)))
+    process_events_until(lambda: a_panel.ui.prepareButton.enabled, SLOW)
+    assert "The cohort has " in message(a_panel)
+    made = Cohort.open(tmp_path / "cohort")
+    assert len(made) >= 2
+    assert all(made.load(index).shape == (32,) * 3 for index in range(len(made)))
 
 
 def test_a_training_starts_is_watched_stopped_and_resumed(
@@ -112,6 +153,7 @@ def test_a_training_starts_is_watched_stopped_and_resumed(
     ui.runFolderEdit.currentPath = str(a_run)  # picked up again
     process_events_until(lambda: state(a_panel) == "running", SLOW)
     assert ui.iterationsSpinBox.value == 100_000
+    assert ui.iterationsSpinBox.text == "100,000"  # as in the text beside it
     assert ui.batchSpinBox.value == 2
     ui.stopButton.click()
     process_events_until(lambda: state(a_panel) == "stopped", SLOW)
@@ -124,6 +166,15 @@ def test_a_training_starts_is_watched_stopped_and_resumed(
     assert a_panel.watch.run.losses()[0][-1] == stopped_at + 3
     assert ui.useModelButton.enabled
     assert "Finished" in ui.trainStateText.text
+    a_panel.state = {"state": "running"}  # it has ended, and the panel has not looked since
+    a_panel._show_state()
+    before = message(a_panel)
+    ui.stopButton.click()
+    assert ui.stopButton.text == "Stop now"
+    assert "is lost" in ui.stopButton.toolTip
+    process_events_until(lambda: a_panel.state["state"] == "finished", SLOW)
+    assert message(a_panel) == before  # what was asked for is so: no error
+    assert ui.stopButton.text == "Stop"
 
 
 def test_a_run_that_was_ended_before_its_first_checkpoint_can_be_started_again(

@@ -188,14 +188,25 @@ class TrainPanel(Panel):
     def _stop(self) -> None:
         """Ask for a stop; where one was asked for already, end the process at once."""
         now, self._stopping = self._stopping, True
+        folder = str(self._run_folder())
         self.context.worker.request(
             "train_stop",
-            folder=str(self._run_folder()),
+            folder=folder,
             now=now,
             on_result=lambda result: self.look(),
-            on_error=lambda kind, message: self.context.show_error(message),
+            on_error=lambda kind, message: self._not_stopped(folder, message),
         )
         self._show_state()
+
+    def _not_stopped(self, folder: str, message: str) -> None:
+        """Say why it could not be stopped, unless it has ended by itself meanwhile."""
+        self.context.worker.request(
+            "train_state",
+            folder=folder,
+            on_result=lambda state: state["state"] in _GOES_ON and self.context.show_error(message),
+            on_error=lambda kind, message: self.context.show_error(message),
+        )
+        self.look()
 
     def _open_run(self) -> None:
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._run_folder())))
@@ -214,6 +225,11 @@ class TrainPanel(Panel):
         self.ui.resumeButton.setEnabled(free and cohort and has_checkpoint)
         self.ui.stopButton.setEnabled(running)
         self.ui.stopButton.setText(_("Stop now") if self._stopping else _("Stop"))
+        self.ui.stopButton.toolTip = (
+            _("End the training at once. What it learned since its last checkpoint is lost.")
+            if self._stopping
+            else _("Stop after the running iteration and keep a checkpoint. It can be resumed.")
+        )
         self.ui.openRunButton.setEnabled(folder is not None and folder.is_dir())
         self.ui.useModelButton.setEnabled(self.watch.run is not None and self.watch.run.model is not None)
         iteration, iterations = self.state.get("iteration") or 0, self.state.get("iterations") or 0
