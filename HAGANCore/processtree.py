@@ -49,6 +49,19 @@ def started(pid: int) -> str | None:
     return None if not start or state.startswith("Z") else start.strip()
 
 
+def identity(pid: int) -> dict[str, Any]:
+    """Return what names the process ``pid`` in a file, for :func:`alive`."""
+    return {"pid": pid, "started": started(pid)}
+
+
+def alive(document: object) -> int | None:
+    """Return the process that an :func:`identity` names; None where it has ended, or nothing is named."""
+    if not isinstance(document, dict):
+        return None
+    pid, start = document.get("pid"), document.get("started")
+    return pid if type(pid) is int and start is not None and started(pid) == start else None
+
+
 def _started_linux(pid: int) -> str | None:
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")

@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 from ..errors import Cancelled, HaganError
 from ..files import written_whole
-from ..processtree import kill_tree, own_tree, started
+from ..processtree import alive, identity, kill_tree, own_tree
 
 State = Literal["running", "finished", "stopped", "failed", "none"]
 _FOLDER = "process"
@@ -200,7 +200,7 @@ def _new_folder(folder: Path) -> Path:
 
 def _mark(own: Path, pid: int) -> None:
     with written_whole(own / "process.json") as temporary:
-        temporary.write_text(json.dumps({"pid": pid, "started": started(pid)}), encoding="utf-8")
+        temporary.write_text(json.dumps(identity(pid)), encoding="utf-8")
 
 
 def _leave_code(own: Path, code: int) -> None:
@@ -210,11 +210,7 @@ def _leave_code(own: Path, code: int) -> None:
 
 def _running(own: Path) -> int | None:
     """Return the process of a training that runs; None also where its number now names another process."""
-    document = _json(own / "process.json")
-    pid, start = document.get("pid"), document.get("started")
-    if type(pid) is not int or start is None or started(pid) != start:
-        return None
-    return pid
+    return alive(_json(own / "process.json"))
 
 
 def _outcome(own: Path) -> tuple[State, str | None]:

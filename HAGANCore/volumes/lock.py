@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import HaganError
-from ..processtree import started
+from ..processtree import alive, identity
 
 LOCK = "writer.json"
 _BEING_WRITTEN_SECONDS = 5.0
@@ -25,7 +25,7 @@ def take_lock(folder: Path) -> Path:
         HaganError: another writer works in the folder.
     """
     lock = folder / LOCK
-    mine = json.dumps({"pid": os.getpid(), "started": started(os.getpid())})
+    mine = json.dumps(identity(os.getpid()))
     while True:
         try:
             with lock.open("x", encoding="utf-8") as stream:
@@ -38,13 +38,12 @@ def take_lock(folder: Path) -> Path:
 
 
 def _require_abandoned(lock: Path) -> None:
-    pid: object = "unknown"
     with suppress(OSError):
+        pid: object = "unknown"
         try:
-            document = json.loads(lock.read_text(encoding="utf-8"))
-            pid = document["pid"]
-            abandoned = type(pid) is not int or started(pid) != document["started"]
-        except (ValueError, KeyError, TypeError):
+            pid = alive(json.loads(lock.read_text(encoding="utf-8")))
+            abandoned = pid is None
+        except ValueError:
             abandoned = time.time() - lock.stat().st_mtime > _BEING_WRITTEN_SECONDS
         if not abandoned:
             since = time.strftime("%Y-%m-%d %H:%M", time.localtime(lock.stat().st_mtime))

@@ -14,17 +14,7 @@ from HAGANCore.errors import HaganError
 from HAGANCore.volumes.dicom import find_series
 from HAGANCore.volumes.io import read_volume
 from HAGANCore.volumes.itk import to_itk
-from HAGANCore.volumes.volume import Geometry, Volume
-
-
-@pytest.fixture(scope="module")
-def a_volume() -> Volume:
-    rng = np.random.default_rng(0)
-    turned = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-    geometry = Geometry(
-        shape=(18, 17, 19), spacing=(0.7, 0.8, 2.5), origin=(-10.5, 20.25, 300), direction=turned
-    )
-    return Volume(rng.integers(-1024, 2000, geometry.shape).astype(np.int16), geometry)
+from HAGANCore.volumes.volume import Volume
 
 
 def write_series(

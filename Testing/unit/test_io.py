@@ -21,16 +21,6 @@ SUFFIXES = [".nii.gz", ".nii", ".nrrd", ".mha"]
 PROVENANCE = {"seed": 7, "model": {"sha256": "ab" * 32}, "note": 'a: "b" = c\\d\nü', "steps": [0.5, -1]}
 
 
-@pytest.fixture(scope="module")
-def a_volume() -> Volume:
-    rng = np.random.default_rng(0)
-    turned = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-    geometry = Geometry(
-        shape=(18, 17, 19), spacing=(0.7, 0.8, 2.5), origin=(-10.5, 20.25, 300), direction=turned
-    )
-    return Volume(rng.integers(-1024, 2000, geometry.shape).astype(np.int16), geometry)
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_provenance_stays_in_the_header_and_beside_the_file(
     tmp_path: Path, a_volume: Volume, suffix: str
