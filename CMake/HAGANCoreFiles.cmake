@@ -50,6 +50,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/latent/fit.py
   HAGANCore/latent/onto_scan.py
   HAGANCore/latent/samples.py
+  HAGANCore/latent/search.py
   HAGANCore/latent/seconds.py
   HAGANCore/latent/series.py
   HAGANCore/latent/step.py

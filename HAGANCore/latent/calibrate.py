@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +13,6 @@ from .direction import GAIN_LIMITS, Calibration
 from .disentangle import Responses
 from .extras import estimators
 from .targets import TARGETS
-
-if TYPE_CHECKING:
-    pass
 
 Array = npt.NDArray[np.float64]
 MONOTONE = 0.95

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..progress import Progress, no_progress, part_of
 from ..segmentation import Segmentation, segment
 from ..volumes.volume import Volume
 from .direction import Direction
@@ -37,17 +38,24 @@ class Step:
     """Volumes that the closed loop measured for it."""
 
 
-def start_of(model: Model, latent: Latent, direction: Direction) -> Step:
+def start_of(model: Model, latent: Latent, direction: Direction, progress: Progress = no_progress) -> Step:
     """Return the volume of a latent, measured: where steps along a direction begin.
 
     Raises:
         HaganError: the latent or the direction belongs to another model.
     """
     direction.require_model(model.file)
-    return step_at(model, latent, direction, None, 0.0)
+    return step_at(model, latent, direction, None, 0.0, progress)
 
 
-def step_at(model: Model, latent: Latent, direction: Direction, base: float | None, change: float) -> Step:
+def step_at(
+    model: Model,
+    latent: Latent,
+    direction: Direction,
+    base: float | None,
+    change: float,
+    progress: Progress = no_progress,
+) -> Step:
     """Make the volume of a latent that was moved, and measure it.
 
     Args:
@@ -56,9 +64,10 @@ def step_at(model: Model, latent: Latent, direction: Direction, base: float | No
         direction: along which it went; its target is measured.
         base: the target at the start; None where this is the start.
         change: that was asked for.
+        progress: called while it is made and measured; may raise Cancelled.
     """
-    volume = model.decode(latent)
-    found = segment(volume) if model.profile.modality == "CT" else None
+    volume = model.decode(latent, progress=part_of(progress, 0.0, 0.5))
+    found = segment(volume, part_of(progress, 0.5, 1.0)) if model.profile.modality == "CT" else None
     value = measure(direction, volume, found)
     base = value if base is None else base
     return Step(

@@ -62,7 +62,11 @@ def walk(
             be, or parts of different models.
     """
     progress(0.0, "start")
-    first = start if isinstance(start, Step) else start_of(model, start, direction)
+    first = (
+        start
+        if isinstance(start, Step)
+        else start_of(model, start, direction, part_of(progress, 0.0, 1 / (1 + len(changes))))
+    )
     closed = bool(held) or (exact and measurable(model, direction))
     if not (beyond and closed):
         for change in changes:  # said before the work
@@ -81,7 +85,7 @@ def walk(
             steps[index] = loop.step(wanted, progress=part)
         else:
             latent = moved(first.latent, model, [(direction, change)])
-            steps[index] = step_at(model, latent, direction, first.value, change)
+            steps[index] = step_at(model, latent, direction, first.value, change, part)
     progress(1.0)
     return Walk(direction, first, tuple(steps[index] for index in range(len(changes))), closed)
 

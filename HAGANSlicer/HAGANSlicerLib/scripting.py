@@ -184,7 +184,8 @@ class Scripting:
             progress: see above.
 
         Returns:
-            The nodes of the new volume, its latent among them.
+            The nodes of the new volume, its latent among them; ``note`` says what could not be met, and
+            what is nearest.
 
         Raises:
             HaganError: no such direction, a change out of its range, another model's latent, …
@@ -207,6 +208,8 @@ class Scripting:
         made = results.show_step(self.scene, result, f"{base} {moved}".strip())
         if result["measurements"]:
             made = replace(made, table=self._table(made.volume, result["measurements"], synthetic=True))
+        if result["reached"]:
+            made = replace(made, note=result["reached"]["note"])
         if show:
             show_result(self.scene, made, modality)
         return made

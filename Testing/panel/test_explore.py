@@ -169,6 +169,13 @@ def test_every_direction_of_the_demonstration_model_is_measured(
     recording = recorded(panel, 2, process_events_until)
     changes = [row[1] for row in recording.table_rows()[1:]]
     assert changes[0] < -100 < 100 < changes[1]
+    lungs = next(row for row in panel.rows if row.name == "lung volume")
+    panel.ui.recordDirectionComboBox.setCurrentIndex(panel.rows.index(lungs))
+    recording = recorded(panel, 2, process_events_until)
+    assert [row[1] for row in recording.table_rows()[1:]] == pytest.approx([-600, 600], abs=0.05 * 600)
+    steps = json.loads(recording.volume.GetAttribute("HAGAN.steps"))
+    amounts = {step["direction"]: step["amount"] for step in steps}
+    assert amounts == {"lung volume": -600, "body fat": pytest.approx(fat.amount)}  # it stays where it is
 
 
 def test_a_range_without_length_is_refused_in_the_words_of_the_panel(a_panel: Any, a_window: Any) -> None:
@@ -257,9 +264,11 @@ def test_a_change_that_cannot_be_met_is_said_beside_the_nearest(
     said = panel.ui.stepText.text
     assert "out of range for this latent; nearest is -" in said
     assert "(−" in panel.rows[0].measured.text
-    panel.ui.resetAllButton.click()
-    assert panel.ui.stepText.text != said
-    process_events_until(lambda: idle(panel), SLOW)
+    recording = recorded(panel, 2, process_events_until, ends=(-15_000, 600))
+    assert "In 1 the change could not be met" in a_window.header.ui.messageLabel.text
+    assert recording.table_rows()[1][1] > -5_000
+    a_window.models_changed("plain")
+    process_events_until(lambda: not panel.rows, SLOW)
     assert panel.ui.stepText.text == ""
 
 
@@ -310,9 +319,11 @@ def test_cancel_stops_a_step_and_the_next_one_works(a_panel: Any, process_events
     process_events_until(lambda: idle(a_panel) and "(" in row.measured.text, SLOW)
 
 
-def recorded(panel: Any, count: int, process_events_until: Any) -> Any:
-    panel.ui.recordFromSpinBox.setValue(-600)
-    panel.ui.recordToSpinBox.setValue(600)
+def recorded(
+    panel: Any, count: int, process_events_until: Any, ends: tuple[float, float] = (-600, 600)
+) -> Any:
+    panel.ui.recordFromSpinBox.setValue(ends[0])
+    panel.ui.recordToSpinBox.setValue(ends[1])
     panel.ui.recordCountSpinBox.setValue(count)
     panel.ui.recordButton.click()
     assert not panel.ui.directionsWidget.enabled

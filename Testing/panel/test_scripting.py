@@ -66,6 +66,7 @@ def test_a_step_along_a_direction_is_met_unless_it_is_to_be_quick(a_logic: Any, 
     moved = a_logic.step(start.latent, {"lung volume": 300})
     assert moved.volume.GetName() == "demo seed 3 lung volume +300 (synthetic)"
     assert lungs_ml(moved.table) - before == pytest.approx(300, rel=0.021)
+    assert moved.note == ""
     quick = a_logic.step(start.volume, {"lung volume": 300}, exact=False)
     assert lungs_ml(quick.table) - before == pytest.approx(300, abs=150)  # right on average
     with pytest.raises(HaganError, match="99999 was asked for"):

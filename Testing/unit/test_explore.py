@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from HAGANCore import HaganError, Model, load_model, segment
-from HAGANCore.latent.closed import ClosedLoop, _Search, reach
+from HAGANCore import Cancelled, HaganError, Model, load_model, segment
+from HAGANCore.latent.closed import MOST_VOLUMES, ClosedLoop, reach
 from HAGANCore.latent.direction import Direction, directions_of
 from HAGANCore.latent.figure import (
     GREEN,
@@ -25,6 +25,7 @@ from HAGANCore.latent.figure import (
     write_curve,
 )
 from HAGANCore.latent.onto_scan import Aim, change_scan, displacement_between, method_for, strength_for
+from HAGANCore.latent.search import FARTHEST, Search
 from HAGANCore.latent.step import measure, start_of
 from HAGANCore.latent.walk import walk
 from HAGANCore.segmentation import BONES, LEFT_LUNG, RIGHT_LUNG
@@ -124,7 +125,7 @@ def test_a_known_step_is_not_measured_again(a_model: Model, a_lung_direction: Di
     [(-900.0, -3.3, -900.0), (-2000.0, -3.3, -990.0), (700.0, 4.0, 700.0), (-900.0, 0.0, 0.0)],
 )
 def test_a_search_turns_back_where_nothing_can_be_measured(change: float, end: float, nearest: float):
-    search = _Search(change, allowed=20.0, known={0.0: 0.0})
+    search = Search(change, allowed=20.0, known={0.0: 0.0})
     length, best = search.first(calibrated=math.copysign(4.5, change)), 0.0
     for _ in range(20):
         if length is None or abs(best - change) <= 20:
@@ -148,6 +149,37 @@ def test_several_sliders_are_met_together():
     start = measure(bones, loop.start(bones).volume, loop.start(bones).segmentation)
     assert measure(bones, both.volume, both.segmentation) - start == pytest.approx(100, rel=0.051)
     assert [step["direction"] for step in both.latent.facts["steps"]] == ["lung volume", "bone volume"]
+
+
+def test_what_cannot_be_met_says_what_was_asked_and_what_is_nearest(
+    a_model: Model, some_directions: dict[str, Direction]
+):
+    lungs, bones = some_directions["lung volume"], some_directions["bone volume"]
+    loop = ClosedLoop(a_model, a_model.latent(1))
+    for wanted in ([(lungs, 30_000.0)], [(lungs, 30_000.0), (bones, 0.0)]):
+        step = loop.step(wanted)
+        assert step.note
+        assert step.requested == 30_000
+        assert 0 < step.measured < 30_000
+        assert step.iterations <= MOST_VOLUMES
+        told = step.latent.facts["steps"]
+        assert [each["amount"] for each in told] == [change for _, change in wanted]
+        assert all(each["corrected"] for each in told)
+        assert max(abs(each["length"]) for each in told) <= FARTHEST
+
+
+def test_a_step_can_be_cancelled_before_its_first_volume_is_measured(
+    a_model: Model, a_lung_direction: Direction
+):
+    heard: list[float] = []
+
+    def cancel(fraction: float, text: str = "") -> None:
+        heard.append(fraction)
+        raise Cancelled("Cancelled.")
+
+    with pytest.raises(Cancelled):
+        reach(a_model, a_model.latent(1), a_lung_direction, 300.0, progress=cancel)
+    assert heard[0] < 0.1
 
 
 def test_a_held_target_moves_less_or_the_walk_says_so(

@@ -64,7 +64,7 @@ class ExplorePanel(Panel):
         for row in self.rows:
             self.ui.directionsLayout.addWidget(row.widget)
         line_up(self.rows)
-        self._shown_start = False
+        self._shown_start, self._note = False, ""
         self._restore_amounts()
         self.recorder.rows_changed(self.rows)
         self._show_state()

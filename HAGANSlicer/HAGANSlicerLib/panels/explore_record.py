@@ -38,6 +38,7 @@ class Recorder:
         self._row: DirectionRow | None = None
         self._amounts: list[float] = []
         self._frames: list[Frame] = []
+        self._unmet = 0
         self._request: int | None = None
         self.recorded: RecordedRange | None = None
         """The latest recording of the chosen latent."""
@@ -89,7 +90,7 @@ class Recorder:
         self._row = row
         count = self._ui.recordCountSpinBox.value
         self._amounts = [float(amount) for amount in np.linspace(*ends, count)]
-        self._frames = []
+        self._frames, self._unmet = [], 0
         self._ui.recordProgressBar.setRange(0, count)
         self._on_change()
         self._ask_next()
@@ -179,6 +180,7 @@ class Recorder:
                 measurements=result["measurements"] or {},
             )
         )
+        self._unmet += bool((result["reached"] or {}).get("note"))
         release(wire, labels)  # the open arrays stay readable
         self._ui.recordProgressBar.setValue(len(self._frames))
         if len(self._frames) < len(self._amounts):
@@ -201,14 +203,17 @@ class Recorder:
         if len(frames) > 1:
             recorded = store_range(self._context.scene, self._latent, row, frames)
             self._use(recorded)
-            self._context.status(
-                _("{count} volumes of {name} recorded, {first} to {last}.").format(
-                    count=len(frames),
-                    name=row.title,
-                    first=amount_text(frames[0].amount, row.unit, row.decimals, sign=True),
-                    last=amount_text(frames[-1].amount, row.unit, row.decimals, sign=True),
-                )
+            text = _("{count} volumes of {name} recorded, {first} to {last}.").format(
+                count=len(frames),
+                name=row.title,
+                first=amount_text(frames[0].amount, row.unit, row.decimals, sign=True),
+                last=amount_text(frames[-1].amount, row.unit, row.decimals, sign=True),
             )
+            if self._unmet:
+                text += " " + _("In {count} the change could not be met; the table has what it is.").format(
+                    count=self._unmet
+                )
+            self._context.status(text)
         else:
             self._context.status(_("Nothing was recorded."))
         self._on_change()

@@ -30,10 +30,12 @@ class Nodes:
     difference: Any = None
     errors: Any = None
     scan_segmentation: Any = None
+    note: str = ""
+    """What could not be met as it was asked for."""
 
     def all(self) -> list[Any]:
         """Return the nodes that there are."""
-        nodes = (getattr(self, field.name) for field in fields(self))
+        nodes = (getattr(self, field.name) for field in fields(self) if field.name != "note")
         return [node for node in nodes if node is not None]
 
 
