@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from ..inference.model import Model
 
 
+_CARRIED_TOLERANCE = 0.1
+"""Of a change carried over to a scan: a larger error is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The scan that a walk is carried over to."""
@@ -94,6 +98,7 @@ def write_series(
         if carried is not None:
             entry["onto_scan"], column = carried.written(step, path)
             changed.append(column)
+            series.warnings += carried.missed(step, entry["onto_scan"]["measured"])
         series.entries.append(entry)
     progress(0.9, "drawing")
     name = f"{stem}_{_plain(walk.direction.name)}"
@@ -144,6 +149,18 @@ class _Carrier:
         entry["path"] = str(write_volume(volume, path.with_name(f"{path.name}_scan.nii.gz")))
         entry["labelmap"] = str(write_volume(labels, path.with_name(f"{path.name}_scan_labels.nii.gz")))
         return entry, column
+
+    def missed(self, step: Step, measured: float | None) -> list[str]:
+        """Return in words where a change that was to be exact is not there on the scan."""
+        if not self._target.exact or measured is None or self._target.method != "warp":
+            return []
+        if abs(measured - step.requested) <= _CARRIED_TOLERANCE * abs(step.requested):
+            return []
+        unit = self._walk.direction.unit
+        return [
+            f"On the scan the change is {measured:+.5g} {unit}, not {step.requested:+.5g}: the scan does not "
+            "follow the model's volumes here. Look at the figure before you use it."
+        ]
 
 
 def measurements(found: Segmentation | None) -> dict[str, float]:

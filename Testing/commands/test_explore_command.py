@@ -134,6 +134,8 @@ def test_a_scan_is_stepped_on_its_own_grid_and_changed_itself(
     assert step["onto_scan"]["method"] == "warp"
     assert step["onto_scan"]["folded"] < 1e-4
     assert step["onto_scan"]["measured"] == pytest.approx(300, rel=0.25)  # voxels of 180 mL per 1000
+    missed = abs(step["onto_scan"]["measured"] - 300) > 30
+    assert missed == any("On the scan the change is" in text for text in document["warnings"])
     assert changed.meta["provenance"]["kind"] == "changed scan"
     # Its own detail, not the reconstruction's: nearer to the scan than the reconstruction is.
     errors = [np.abs(volume.array.astype(float) - scan.array).mean() for volume in (changed, shown)]
