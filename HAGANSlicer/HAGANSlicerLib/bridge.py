@@ -44,6 +44,7 @@ class WorkerBridge:
         self._leaving: list[qt.QProcess] = []
         self._last_lines: deque[str] = deque(maxlen=20)
         self._timers: dict[Any, qt.QTimer] = {}
+        self._closed = False
         self.session = Path(tempfile.mkdtemp(prefix="hagan-"))
         """Folder through which volumes pass; deleted at shutdown."""
 
@@ -57,7 +58,12 @@ class WorkerBridge:
         on_part: Callback | None = None,
         **arguments: Any,
     ) -> int:
-        """Ask the worker for ``name``; returns the request's id at once."""
+        """Ask the worker for ``name``; returns the request's id at once.
+
+        After :meth:`shutdown` nothing is asked any more and no callback is called: the id is 0.
+        """
+        if self._closed:  # who hears of a request's end may ask again
+            return 0
         if self._requests.leaving:
             self._drop_process()
             self._requests.fail_all("cancelled", _("The worker was started again."))
@@ -86,6 +92,7 @@ class WorkerBridge:
 
     def shutdown(self) -> None:
         """End the worker and delete the session folder. Trainings go on: they are processes of their own."""
+        self._closed = True
         for timer in self._timers.values():
             timer.stop()
         self._timers.clear()

@@ -138,3 +138,18 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_who_hears_of_the_shutdown_and_asks_again_starts_no_other_worker(a_module: Any) -> None:
+    from HAGANSlicerLib.bridge import WorkerBridge
+
+    bridge, heard = WorkerBridge(), []
+
+    def ask_again(kind: str, message: str) -> None:
+        heard.append((kind, bridge.request("hello", on_error=ask_again)))
+
+    bridge.request("hello", on_error=ask_again)
+    bridge.shutdown()
+    assert heard == [("cancelled", 0)]
+    assert not bridge.session.exists()
+    assert not bridge.running(0)
