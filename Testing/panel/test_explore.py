@@ -172,7 +172,10 @@ def test_every_direction_of_the_demonstration_model_is_measured(
     lungs = next(row for row in panel.rows if row.name == "lung volume")
     panel.ui.recordDirectionComboBox.setCurrentIndex(panel.rows.index(lungs))
     recording = recorded(panel, 2, process_events_until)
-    assert [row[1] for row in recording.table_rows()[1:]] == pytest.approx([-600, 600], abs=0.05 * 600)
+    rows = recording.table_rows()
+    assert [row[1] for row in rows[1:]] == pytest.approx([-600, 600], abs=0.05 * 600)
+    fats = [row[rows[0].index("Body fat (mL)")] - fat.start for row in rows[1:]]
+    assert fats == pytest.approx([fat.amount, fat.amount], rel=0.1)
     steps = json.loads(recording.volume.GetAttribute("HAGAN.steps"))
     amounts = {step["direction"]: step["amount"] for step in steps}
     assert amounts == {"lung volume": -600, "body fat": pytest.approx(fat.amount)}  # it stays where it is

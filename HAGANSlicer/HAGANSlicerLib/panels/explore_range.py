@@ -173,9 +173,21 @@ class RecordedRange:
 
 
 def store_range(
-    scene: slicer.vtkMRMLScene, start: slicer.vtkMRMLTextNode, row: DirectionRow, frames: Sequence[Frame]
+    scene: slicer.vtkMRMLScene,
+    start: slicer.vtkMRMLTextNode,
+    row: DirectionRow,
+    frames: Sequence[Frame],
+    others: Sequence[DirectionRow] = (),
 ) -> RecordedRange:
-    """Put a range into the scene; it becomes the latest recording of its start."""
+    """Put a range into the scene; it becomes the latest recording of its start.
+
+    Args:
+        scene: the vtkMRMLScene.
+        start: the latent that it was recorded from.
+        row: the direction along which.
+        frames: one for each volume.
+        others: directions whose targets the table has as well, where they were measured.
+    """
     name = f"{latents.base_name(start)} {row.name}"
     texts = [f"{frame.amount:g}" for frame in frames]
     first = frames[0]
@@ -200,7 +212,7 @@ def store_range(
         nodes += [labelled, browser.GetProxyNode(labelled)]
         scene.RemoveNode(segmentation)
     scene.RemoveNode(volume)
-    table, chart = _table(scene, name, row, frames), _chart(scene, name, row, frames)
+    table, chart = _table(scene, name, row, frames, others), _chart(scene, name, row, frames)
     hierarchy.put(scene, folder_of(scene, start), *nodes, table)
     for role, node in ((BROWSER_ROLE, browser), (TABLE_ROLE, table), (CHART_ROLE, chart)):
         start.SetNodeReferenceID(role, node.GetID())
@@ -254,7 +266,11 @@ def _with_unit(text: str, unit: str) -> str:
 
 
 def _table(
-    scene: slicer.vtkMRMLScene, name: str, row: DirectionRow, frames: Sequence[Frame]
+    scene: slicer.vtkMRMLScene,
+    name: str,
+    row: DirectionRow,
+    frames: Sequence[Frame],
+    others: Sequence[DirectionRow],
 ) -> slicer.vtkMRMLTableNode:
     """Return the table of requested and measured changes, and of all that was measured."""
     measured = _measured(row, frames)
@@ -271,7 +287,9 @@ def _table(
         ),
     ]
     documents = [tables.with_percent(frame.measurements) for frame in frames]
-    for key, title, unit in tables.MEASURED:
+    known = {key for key, _title, _unit in tables.MEASURED}
+    more = [(other.target, other.title, other.unit) for other in others if other.target not in known]
+    for key, title, unit in (*tables.MEASURED, *more):
         if any(key in document for document in documents):
             values = [document.get(key, np.nan) for document in documents]
             columns.append((_with_unit(title, unit), unit, values))

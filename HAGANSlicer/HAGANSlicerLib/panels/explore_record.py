@@ -201,7 +201,7 @@ class Recorder:
         row, frames = self._row, self._frames
         self._row, self._frames = None, []
         if len(frames) > 1:
-            recorded = store_range(self._context.scene, self._latent, row, frames)
+            recorded = store_range(self._context.scene, self._latent, row, frames, self._rows)
             self._use(recorded)
             text = _("{count} volumes of {name} recorded, {first} to {last}.").format(
                 count=len(frames),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from HAGANCore.inference.model import load_model
+from HAGANCore.latent.direction import directions_of
+from HAGANCore.latent.store import add_directions
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import RequestError, open_array, volume_to_wire
 
@@ -24,6 +27,25 @@ def test_an_exact_step_says_what_it_reached(a_worker: WorkerClient, a_steered_de
     assert change == pytest.approx(moved["reached"]["measured"], abs=0.01)
     assert moved["reached"]["note"] or abs(change - 30.0) <= 5.0
     assert start["reached"] is None
+
+
+def test_what_cannot_be_measured_on_a_volume_is_moved_as_calibrated(a_worker: WorkerClient, a_folder: Path):
+    model = load_model("demo", "cpu")
+    age = replace(
+        directions_of(model)["lung volume"],
+        name="age",
+        unit="years",
+        target="covariate:age",
+        calibrated="predicted",
+    )
+    path = a_folder / "aged.safetensors"
+    add_directions(model.file.path, [age], out=path)
+    latent = model.latent(seed=3).to_document()
+    steps = [{"direction": "age", "amount": 100.0}]
+    order: dict[str, Any] = {"model": str(path), "latent": latent, "steps": steps, "quality": "full"}
+    met, calibrated = (a_worker.call("step", **order, exact=exact) for exact in (True, False))
+    assert met["reached"] is None
+    assert np.array_equal(open_array(met["volume"]), open_array(calibrated["volume"]))
 
 
 def test_what_the_directions_of_the_model_move_is_measured(a_worker: WorkerClient):
