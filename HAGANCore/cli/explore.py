@@ -32,7 +32,8 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _EPILOG = """Writes the series of volumes with label maps, a table (CSV) of what was asked for and what was
 measured, a figure, the curve of asked against measured, and an animation (GIF).
 
-Values are changes in the unit of the direction, or in percent of the start's own volume:
+Values are changes in the unit of the direction, or in percent of the start's own volume (with
+--onto-scan, of the scan's):
   -1000..1000:5   five steps from -1000 to 1000        -500,0,500   these        -10%..10%:5   percent
 With = in front they are what is to be measured in the end:
   "=4500"   lungs of 4500 mL        "=4000..5000:3"   three volumes; with --onto-scan, of the scan itself
@@ -251,22 +252,28 @@ def _start(
 
 def _changes(values: Amounts, start: Step, direction: Direction, scan: Volume | None) -> list[float]:
     """Return the changes of the start's target, in its unit; ``scan``: which they are carried over to."""
+    base = start.value if scan is None else _value_on(scan, direction)
+    measured = start.value is not None and base is not None
     if values.absolute:
-        base = start.value if scan is None else _value_on(scan, direction)
-        if start.value is None or base is None:
+        if not measured:
             raise HaganError(
                 f"The target of the direction '{direction.name}' cannot be measured on this volume, so no "
                 "value of it can be asked for; give changes, without '='."
             )
-        return [number - base for number in values.numbers]
+        if direction.unit in ("mL", "%") and min(values.numbers) < 0:
+            raise HaganError(
+                f"There is no {direction.name} of {min(values.numbers):g} {direction.unit}; give a value "
+                "above 0, or changes, without '='."
+            )
+        return [number - float(base or 0.0) for number in values.numbers]
     if not values.percent:
         return list(values.numbers)
-    if direction.unit != "mL" or not start.value:
+    if direction.unit != "mL" or not measured or not base:
         raise HaganError(
             f"Percent are of a measured volume; the direction '{direction.name}' is in "
             f"'{direction.unit or 'lengths of latent space'}'. Give the changes in that."
         )
-    return [number / 100 * start.value for number in values.numbers]
+    return [number / 100 * base for number in values.numbers]
 
 
 def _value_on(scan: Volume, direction: Direction) -> float | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.02
 """Largest error of a change that counts as met, in parts of it."""
-LEAST_CHANGE = 0.1
+LEAST_CHANGE = 0.02
 """In standard deviations of the target: the tolerance of smaller changes is that of this one."""
 HELD_TOLERANCE = 0.05
 """Of a target's standard deviation: within it a target that must not change counts as unmoved."""
@@ -94,6 +94,11 @@ class ClosedLoop:
         Raises:
             HaganError: a target cannot be measured on a volume, or nothing of it was found in the start's.
         """
+        if not wanted or most < 1 or not tolerance > 0:
+            raise HaganError(
+                "A step needs a direction, a volume to measure and a tolerance above 0; found "
+                f"{len(wanted)}, {most} and {tolerance}."
+            )
         if bad := next((change for _, change in wanted if not math.isfinite(change)), None):
             raise HaganError(f"The change must be a number; found {bad}.")
         starts = [self.start(direction, part_of(progress, 0.0, 1 / (most + 1))) for direction, _ in wanted]
@@ -137,10 +142,8 @@ class ClosedLoop:
             best, at, count = tried(nearest), nearest, count + 1
         note = ""
         if abs(known[at] - change) > allowed:
-            # Between two measured steps it is in range, but there the volume changes by a leap.
-            why = "could not be met closely" if search.between else "is out of range"
             note = (
-                f"A change of {change:+.5g} {direction.unit} {why} for this latent; nearest is "
+                f"A change of {change:+.5g} {direction.unit} {search.failure} for this latent; nearest is "
                 f"{known[at]:+.5g} {direction.unit}."
             )
         return replace(best, requested=change, iterations=count, note=note)
@@ -174,13 +177,16 @@ class ClosedLoop:
             answer = np.array(values, np.float64) - base - got
             missing = changes - got - answer
             shares = np.abs(missing) / allowed
-            worst = int(shares.argmax())
-            if shares[worst] < least:
+            if shares.max() < least:
                 slopes = _corrected(slopes, lengths - at, answer, units)
                 at, got = lengths, got + answer
-                best, least = step, float(shares[worst])
-                off = wanted[worst][0]
-                note = f"Not met: '{off.name}' is off by {-missing[worst]:+.4g} {off.unit}."
+                best, least = step, float(shares.max())
+                off = [
+                    f"'{direction.name}' is off by {-value:+.4g} {direction.unit}".rstrip()
+                    for (direction, _), value, share in zip(wanted, missing, shares, strict=True)
+                    if share > 1
+                ]
+                note = f"Not met: {', '.join(off)}."
                 lengths = np.clip(at + np.linalg.solve(slopes, changes - got), -FARTHEST, FARTHEST)
             else:  # The volume leapt, or the slopes are wrong here: half as far from the best so far.
                 lengths = (at + lengths) / 2

@@ -20,6 +20,7 @@ added 134 to 455 mL of bone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -29,7 +30,7 @@ import SimpleITK as sitk
 
 from ..errors import HaganError
 from ..progress import Progress, no_progress
-from ..segmentation import Segmentation
+from ..segmentation import Segmentation, segment
 from ..volumes.itk import to_itk
 from ..volumes.preprocess import Preparation, restore
 from ..volumes.volume import Volume
@@ -43,6 +44,8 @@ STRENGTHS = (0.0, 2.0)
 HU_LIMITS = (-1024, 3071)
 """What a 12-bit CT can hold. Padding below, outside the field of view, stays as it is."""
 
+_SECANT_STEPS, _MET = 3, 0.02
+"""Tries to find the strength of a displacement, and the error of the change at which it is found."""
 _FINEST = 64
 """Voxels along each edge of the grid on which displacements are found: they are smooth."""
 _LEVELS = ((4, 60), (2, 40), (1, 25))
@@ -180,28 +183,56 @@ def displacement_between(before: Volume, after: Volume, progress: Progress = no_
 
 
 def strength_for(displacement: Displacement, scan: Volume, aim: Aim) -> float:
-    """Return how strong a displacement must be for a change of a volume on the scan: three secant steps.
+    """Return how strong a displacement must be for a change on the scan.
 
-    The scan's own label map is deformed, which is much quicker than segmenting again.
+    By the scan's own label map first, deformed, which is much quicker than segmenting; then by lungs and
+    bones found in the deformed scan itself, whose borders interpolation has moved a little, too.
     """
     labels = scan.with_array(aim.found.labels)
+    base = measure(aim.direction, scan, aim.found)
 
-    def change(strength: float) -> float:
-        deformed = replace(aim.found, labels=displacement.applied(labels, strength, labels=True))
-        now, base = (measure(aim.direction, scan, found) for found in (deformed, aim.found))
-        return 0.0 if now is None or base is None else now - base
+    def of_labels(strength: float) -> float | None:
+        return measure(
+            aim.direction,
+            scan,
+            replace(aim.found, labels=displacement.applied(labels, strength, labels=True)),
+        )
 
-    last, last_change, strength = 0.0, 0.0, 1.0
-    for _ in range(3):
-        now = change(strength)
-        if abs(now - last_change) < 1e-9 or abs(now - aim.change) <= 0.01 * abs(aim.change):
+    def of_scan(strength: float) -> float | None:
+        deformed = scan.with_array(displacement.applied(scan, strength))
+        return measure(aim.direction, deformed, segment(deformed))
+
+    if base is None:
+        return 1.0
+    strength, slope = _strength_towards(base + aim.change, aim.change, of_labels, 1.0, (0.0, base))
+    return _strength_towards(base + aim.change, aim.change, of_scan, strength, None, slope)[0]
+
+
+def _strength_towards(
+    wanted: float,
+    change: float,
+    value_at: Callable[[float], float | None],
+    strength: float,
+    last: tuple[float, float] | None,
+    slope: float = 0.0,
+) -> tuple[float, float]:
+    """Return the best of a few secant steps, and the slope there; ``last``: a strength and its value."""
+    nearest, best = np.inf, strength
+    for _ in range(_SECANT_STEPS):
+        value = value_at(strength)
+        if value is None:
             break
-        slope = (now - last_change) / (strength - last)
-        last, last_change = strength, now
-        strength = float(np.clip(strength + (aim.change - now) / slope, *STRENGTHS))
-        if strength == last:
+        if abs(value - wanted) < nearest:
+            nearest, best = abs(value - wanted), strength
+        if last is not None and strength != last[0]:
+            slope = (value - last[1]) / (strength - last[0])
+        if nearest <= _MET * abs(change) or abs(slope) < 1e-9:
             break
-    return strength
+        last = (strength, value)
+        strength = float(np.clip(strength + (wanted - value) / slope, *STRENGTHS))
+        if strength == last[0]:
+            break
+    return best, slope
 
 
 def _with_difference(

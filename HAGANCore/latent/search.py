@@ -48,6 +48,15 @@ class Search:
         """Whether the wanted change lies between two that were measured."""
         return self.below is not None and self.above is not None
 
+    @property
+    def failure(self) -> str:
+        """Why nothing that was measured is near enough, as a part of a sentence."""
+        if self.between:  # it is in range, but there the volume changes by a leap
+            return "could not be met closely"
+        edge = self.edges[0] if self.change < 0 else self.edges[1]
+        searched = edge in self.known or edge == self._lost
+        return "is out of range" if searched else "was not met in the volumes allowed"
+
     def first(self, calibrated: float) -> float | None:
         """Return the length to begin with: ``calibrated`` where nothing but the start is known."""
         towards = [length for length in self.known if length * self.change > 0]

@@ -136,7 +136,7 @@ class _Carrier:
         value = measure(walk.direction, volume, found)
         change = None if value is None or self._base is None else value - self._base
         entry = {
-            "requested": step.requested,
+            "requested": _rounded(step.requested),
             "measured": _rounded(change),
             "measured_percent": _rounded(percent_of(change, self._base, walk.direction)),
             "requested_value": _asked_value(self._base, step),
@@ -151,10 +151,8 @@ class _Carrier:
         return entry, column
 
     def missed(self, step: Step, measured: float | None) -> list[str]:
-        """Return in words where a change that was to be exact is not there on the scan."""
-        if not self._target.exact or measured is None or self._target.method != "warp":
-            return []
-        if abs(measured - step.requested) <= _CARRIED_TOLERANCE * abs(step.requested):
+        """Return in words where the scan has not changed as was asked."""
+        if measured is None or abs(measured - step.requested) <= _CARRIED_TOLERANCE * abs(step.requested):
             return []
         unit = self._walk.direction.unit
         return [

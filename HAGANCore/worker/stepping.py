@@ -46,7 +46,11 @@ class Stepping:
         from ..latent.step import measurable
 
         latent.require_model(model.file)
-        wanted = _wanted(model, steps)
+        amounts: dict[str, float] = {}
+        for step in steps:  # one direction twice goes as far as both together, as in the open loop
+            amounts[step["direction"]] = amounts.get(step["direction"], 0.0) + float(step["amount"])
+        merged = [{"direction": name, "amount": amount} for name, amount in amounts.items()]
+        wanted = _wanted(model, merged)
         if not all(measurable(model, direction) for direction, _ in wanted):
             return None
         for direction, amount in wanted:

@@ -161,6 +161,20 @@ def test_a_value_is_the_scans_own_where_it_is_carried_over(
     assert float(row["scan_requested_value"]) == step["onto_scan"]["requested_value"]
 
 
+def test_percent_are_the_scans_own_where_they_are_carried_over(
+    a_steerable_model_file: Path, a_scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    document = explore(
+        capsys,
+        *("--model", a_steerable_model_file, "--scan", a_scan_file, "--direction", "lung volume"),
+        *("--values", "5%", "--onto-scan", "--out", tmp_path),
+    )
+    own = segment(read_volume(a_scan_file)).lungs_ml
+    assert own != pytest.approx(document["start"]["value"], rel=0.005)
+    (step,) = document["steps"]
+    assert step["onto_scan"]["requested"] == pytest.approx(0.05 * own, abs=0.001)
+
+
 def test_a_latent_file_and_a_difference(
     a_steerable_model_file: Path, a_scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -190,6 +204,7 @@ def test_what_cannot_be_is_refused_in_one_line(
     lungs = ("--direction", "lung volume")
     assert "it has 'lung volume'" in refused(capsys, *model, "--direction", "nose", "--values", 1, *out)
     assert "was asked for" in refused(capsys, *model, *lungs, "--values", "0..99999:2", *out)
+    assert "There is no lung volume of -100 mL" in refused(capsys, *model, *lungs, "--values", "=-100", *out)
     bare = ("--model", a_model_file(), "--seed", 7)
     assert "hagan directions fit" in refused(capsys, *bare, *lungs, "--values", 1, *out)
     missing = ("--model", a_steerable_model_file, "--scan", tmp_path / "missing.nii.gz")

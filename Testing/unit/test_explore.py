@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +167,28 @@ def test_what_cannot_be_met_says_what_was_asked_and_what_is_nearest(
         assert [each["amount"] for each in told] == [change for _, change in wanted]
         assert all(each["corrected"] for each in told)
         assert max(abs(each["length"]) for each in told) <= FARTHEST
+
+
+def test_all_that_is_not_met_is_named(a_model: Model, some_directions: dict[str, Direction]):
+    lungs, bones = some_directions["lung volume"], some_directions["bone volume"]
+    note = ClosedLoop(a_model, a_model.latent(1)).step([(lungs, 30_000.0), (bones, 9_000.0)]).note
+    assert "'lung volume' is off by -" in note
+    assert "'bone volume' is off by -" in note
+
+
+def test_too_few_volumes_are_no_end_of_the_range(a_model: Model, a_lung_direction: Direction):
+    known = a_lung_direction.calibration
+    short = replace(known, step=tuple(length / 3 for length in known.step))
+    step = reach(a_model, a_model.latent(1), replace(a_lung_direction, calibration=short), 700.0, most=1)
+    assert "was not met in the volumes allowed" in step.note
+    assert step.iterations == 1
+
+
+@pytest.mark.parametrize("wrong", [{"wanted": []}, {"most": 0}, {"tolerance": math.nan}])
+def test_a_step_to_nowhere_is_refused(a_model: Model, a_lung_direction: Direction, wrong: dict[str, Any]):
+    loop = ClosedLoop(a_model, a_model.latent(1))
+    with pytest.raises(HaganError, match="needs a direction, a volume to measure and a tolerance"):
+        loop.step(**{"wanted": [(a_lung_direction, 1.0)], **wrong})
 
 
 def test_a_step_can_be_cancelled_before_its_first_volume_is_measured(

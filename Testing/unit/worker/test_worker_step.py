@@ -29,6 +29,14 @@ def test_an_exact_step_says_what_it_reached(a_worker: WorkerClient, a_steered_de
     assert start["reached"] is None
 
 
+def test_one_direction_twice_goes_as_far_as_both_together(a_worker: WorkerClient):
+    latent = load_model("demo", "cpu").latent(seed=3).to_document()
+    twice = [{"direction": "lung volume", "amount": amount} for amount in (200.0, 100.0)]
+    met = a_worker.call("step", model="demo", latent=latent, steps=twice, exact=True)
+    assert met["reached"]["requested"] == 300.0
+    assert met["reached"]["measured"] == pytest.approx(300.0, rel=0.021)
+
+
 def test_what_cannot_be_measured_on_a_volume_is_moved_as_calibrated(a_worker: WorkerClient, a_folder: Path):
     model = load_model("demo", "cpu")
     age = replace(
