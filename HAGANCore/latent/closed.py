@@ -103,9 +103,19 @@ class ClosedLoop:
             raise HaganError(f"The change must be a number; found {bad}.")
         starts = [self.start(direction, part_of(progress, 0.0, 1 / (most + 1))) for direction, _ in wanted]
         progress = part_of(progress, 1 / (most + 1), 1.0)
-        if len(wanted) == 1:
-            return self._one(starts[0], *wanted[0], tolerance, most, progress)
-        return self._several(starts, wanted, tolerance, most, progress)
+        if len(wanted) > 1:
+            return self._several(starts, wanted, tolerance, most, progress)
+        (direction, change), start = wanted[0], starts[0]
+        known = self._known.setdefault(direction.name, {0.0: 0.0})
+        first_of_all = len(known) == 1
+        part = part_of(progress, 0.0, 1.0 if first_of_all else 0.5)
+        step = self._one(start, direction, change, tolerance, most, part, known)
+        if step.note and not first_of_all:
+            # Where volumes leap, what is known can lead to a place where the change cannot be met.
+            part = part_of(progress, 0.5, 1.0)
+            anew = self._one(start, direction, change, tolerance, most, part, {0.0: 0.0})
+            step = min(step, anew, key=lambda each: abs(float(each.measured or 0.0) - change))
+        return step
 
     def _one(
         self,
@@ -115,9 +125,9 @@ class ClosedLoop:
         tolerance: float,
         most: int,
         progress: Progress,
+        known: dict[float, float],
     ) -> Step:
-        """Search along one direction; what earlier changes measured is known."""
-        known = self._known.setdefault(direction.name, {0.0: 0.0})
+        """Search along one direction; ``known``: the change for each length that was measured, added to."""
         allowed = float(self._allowed(direction, change, start.latent, tolerance))
         search = Search(change, allowed, known)
         length = search.first(self._calibrated(direction, change, start.latent))

@@ -169,6 +169,18 @@ def test_what_cannot_be_met_says_what_was_asked_and_what_is_nearest(
         assert max(abs(each["length"]) for each in told) <= FARTHEST
 
 
+def test_what_is_known_never_makes_a_step_worse(a_model: Model, a_lung_direction: Direction):
+    loop = ClosedLoop(a_model, a_model.latent(7))
+    seen: list[float] = []
+    for change in (-450.0, 380.0, 410.0, -60.0, 455.0):
+        step = loop.step([(a_lung_direction, change)], 0.005, progress=lambda f, text="": seen.append(f))
+        assert seen == sorted(seen)
+        seen.clear()
+        alone = reach(a_model, a_model.latent(7), a_lung_direction, change, 0.005)
+        allowed = 0.005 * abs(change)
+        assert abs(step.measured - change) <= max(allowed, abs(alone.measured - change)) + 1e-6
+
+
 def test_all_that_is_not_met_is_named(a_model: Model, some_directions: dict[str, Direction]):
     lungs, bones = some_directions["lung volume"], some_directions["bone volume"]
     note = ClosedLoop(a_model, a_model.latent(1)).step([(lungs, 30_000.0), (bones, 9_000.0)]).note
