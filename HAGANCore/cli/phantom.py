@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .console import Console
 from .outputs import require_folder, require_label_map, require_volume
-from .usage import UsageError, check_seed, jobs, made_of_options, output
+from .usage import UsageError, add_size, check_seed, jobs, made_of_options, output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,14 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=output, metavar="DIR", help="folder of the cohort; a begun one goes on")
     parser.add_argument("--count", type=int, default=100, metavar="N", help="how many (default 100)")
-    parser.add_argument(
-        "--size",
-        type=int,
-        default=64,
-        choices=(32, 64, 128, 256, 512),
-        metavar="R",
-        help="voxels along each edge: 32, 64 (default), 128, 256 or 512",
-    )
+    add_size(parser, default=64)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first (default 0)")
     parser.add_argument("--jobs", type=jobs, metavar="J", help="processes (default: all cores it may use)")
     parser.add_argument("--unlabelled", action="store_true", help="leave out the severity of emphysema")

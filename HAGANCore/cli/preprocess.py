@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import HaganError
 from .console import Console
 from .outputs import require_folder
-from .usage import jobs, made_of_options, output
+from .usage import add_size, jobs, made_of_options, output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="thorax-ct-fov (default), thorax-ct, brain-mr",
     )
-    parser.add_argument(
-        "--size",
-        type=int,
-        default=128,
-        choices=(32, 64, 128, 256, 512),
-        metavar="R",
-        help="voxels along each edge: 32, 64, 128 (default), 256 or 512",
-    )
+    add_size(parser, default=128)
     parser.add_argument(
         "--labels",
         type=Path,

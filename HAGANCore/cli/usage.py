@@ -59,6 +59,20 @@ def jobs(text: str) -> int:
     return int(text)
 
 
+def add_size(parser: argparse.ArgumentParser, default: int) -> None:
+    """Add the option for the edge of a cohort's volumes in voxels."""
+    sizes = (32, 64, 128, 256, 512)
+    named = [f"{size} (default)" if size == default else str(size) for size in sizes]
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=default,
+        choices=sizes,
+        metavar="R",
+        help=f"voxels along each edge: {', '.join(named[:-1])} or {named[-1]}",
+    )
+
+
 def check_refinement(steps: int) -> None:
     """Refuse a negative number of steps that refine a latent."""
     if steps < 0:

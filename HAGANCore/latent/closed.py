@@ -128,7 +128,7 @@ class ClosedLoop:
         known: dict[float, float],
     ) -> Step:
         """Search along one direction; ``known``: the change for each length that was measured, added to."""
-        allowed = float(self._allowed(direction, change, start.latent, tolerance))
+        allowed = self._allowed(direction, change, start.latent, tolerance)
         search = Search(change, allowed, known)
         length = search.first(self._calibrated(direction, change, start.latent))
         best, at, count = start, 0.0, 0

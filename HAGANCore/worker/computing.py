@@ -185,7 +185,7 @@ class Computing:
         wanted = job.arguments
         model = self._loaded(wanted["model"])
         latent = latent_from_document(dict(wanted["latent"]))
-        steps, on_scan, step = wanted["steps"], wanted["on_scan"], None
+        steps, on_scan, step, found = wanted["steps"], wanted["on_scan"], None, None
         low = model.architecture.size // 4
         preview = wanted["quality"] == "preview" and low >= _SMALLEST_PREVIEW and not on_scan
         with _notes_of(model) as notes:
@@ -198,10 +198,9 @@ class Computing:
             elif preview or step is None:
                 volume = model.decode(latent, preview, progress)
             else:
-                volume = step.volume
+                volume, found = step.volume, step.segmentation
         labels = measurements = None
         if wanted["segment"] and model.profile.modality == "CT":
-            found = None if step is None or volume is not step.volume else step.segmentation
             found = found or segment(volume, part_of(job.progress, 0.8, 0.95))
             labels = self._labels_of(found)
             measurements = labels["measurements"] | _moved_targets(model, volume, found)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from HAGANCore import Model, load_model
+from HAGANCore.latent.direction import Direction, directions_of
 from HAGANCore.volumes.volume import Geometry, Volume
 
 
@@ -17,3 +21,21 @@ def a_volume() -> Volume:
         shape=(18, 17, 19), spacing=(0.7, 0.8, 2.5), origin=(-10.5, 20.25, 300), direction=turned
     )
     return Volume(rng.integers(-1024, 2000, geometry.shape).astype(np.int16), geometry)
+
+
+@pytest.fixture(scope="module")
+def a_model(a_steerable_model_file: Path) -> Model:
+    """Return the demonstration model with two directions of its own making."""
+    return load_model(a_steerable_model_file, "cpu")
+
+
+@pytest.fixture(scope="module")
+def some_directions(a_model: Model) -> dict[str, Direction]:
+    """Return the directions of that model, by name."""
+    return directions_of(a_model)
+
+
+@pytest.fixture(scope="module")
+def a_lung_direction(some_directions: dict[str, Direction]) -> Direction:
+    """Return the one that moves the lungs."""
+    return some_directions["lung volume"]
