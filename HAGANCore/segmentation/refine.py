@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .bones import edge_limits
-from .grid import HU, Factors, Labels, Mask, Triple, enlarge
+from .grid import HU, Factors, Labels, Mask, Triple, enlarge, scaled
 from .lungs import LEFT_LUNG, LUNG_BELOW, RIGHT_LUNG
 from .morphology import closed, dilate, erode, opened
 
@@ -49,7 +49,7 @@ def refine_bones(
     code += erode(bones, 1.0, _VOXEL)
     box, fine_box = _boxes(code > 0, factors, hu.shape)
     shape = hu[fine_box].shape
-    limits = enlarge(edge_limits(coarse)[box], factors, shape)
+    limits = enlarge(edge_limits(coarse, scaled(spacing, factors))[box], factors, shape)
     code = enlarge(code[box], factors, shape)
     found = (code == 3) | ((code > 0) & (hu[fine_box] >= limits))
     found |= closed(found, _CAVITY, spacing, axes=(1, 2)) & (code >= 2)

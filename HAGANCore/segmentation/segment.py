@@ -120,7 +120,7 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     seen = seen_along(labels, view.permutation, view.flip)  # writes into labels
     if factors == (1, 1, 1):
         seen[:] = lungs
-        seen[without_partial_edge(bones, hu)] = BONES
+        seen[without_partial_edge(bones, hu, spacing)] = BONES
     else:
         found = np.zeros(hu.shape, np.uint8)
         refine_lungs(hu, coarse, lungs, airways, factors, view.spacing, found)

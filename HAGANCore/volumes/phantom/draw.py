@@ -16,6 +16,8 @@ from .soft_tissue import MUSCLE, draw_table
 from .thorax import Thorax
 
 BLOOD, LUMEN, CARTILAGE, DISC, CORD, BRONCHIAL_WALL = 42.0, -990.0, 110.0, 75.0, 25.0, 0.0
+COMPACT_BONE, MEDIUM_DENSITY = 1000.0, 150.0
+"""HU of compact bone in a patient whose spongy bone has the medium density."""
 _AT_ONCE = 2_200_000
 """Voxels painted at once: larger grids go slab by slab, in memory that does not grow with them."""
 
@@ -125,6 +127,8 @@ def _draw_skeleton(canvas: Canvas, patient: Patient, body: Array) -> Array:
     density = patient.parameters.bone_density
     bone, marrow, cartilage = (part * body for part in patient.skeleton.fill(canvas.grid))
     canvas.paint(cartilage, CARTILAGE)
-    canvas.paint(bone, 900.0 + 1.5 * (density - 200.0))
-    canvas.paint(marrow, density)
+    compact = COMPACT_BONE + 1.5 * (density - MEDIUM_DENSITY)
+    # In one coat: marrow painted over bone leaves too much compact bone in the voxels of a border.
+    share = np.divide(marrow, bone, out=np.zeros_like(bone), where=bone > 0)
+    canvas.paint(bone, compact + share * np.float32(density - compact))
     return bone

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,7 @@ class RenderGrid:
 
     def __init__(self, geometry: Geometry, pose: npt.NDArray[np.float64]) -> None:
         self.geometry = geometry
+        self.pose = pose
         self.shape = geometry.shape
         self.voxel = float(np.prod(geometry.spacing) ** (1.0 / 3.0))
         """Edge in mm of a cube as large as a voxel: the width of a soft edge."""
@@ -75,6 +78,20 @@ class RenderGrid:
         """Return patient vectors (…, 3) in the axes of :meth:`grid_mm`."""
         return (np.asarray(vectors) @ self._to_index[:3, :3].T) * self._spacing
 
+    def finer(self, times: int) -> RenderGrid:
+        """Return the grid with ``times`` voxels along each edge of a voxel; :func:`averaged` goes back."""
+        geometry, first = self.geometry, (1.0 / times - 1.0) / 2.0
+        nz, ny, nx = geometry.shape
+        sx, sy, sz = geometry.spacing
+        x, y, z = (float(v) for v in (geometry.matrix @ (first, first, first, 1.0))[:3])
+        finer = replace(
+            geometry,
+            shape=(nz * times, ny * times, nx * times),
+            spacing=(sx / times, sy / times, sz / times),
+            origin=(x, y, z),
+        )
+        return RenderGrid(finer, self.pose)
+
     def filled(self, distance: Array) -> Array:
         """Return the fraction of each voxel inside a surface, from signed distance (mm)."""
         return np.clip(0.5 - distance / np.float32(self.voxel), 0.0, 1.0, dtype=np.float32)
@@ -90,11 +107,19 @@ class Canvas:
         self.fat = np.zeros(grid.shape, np.float32)
         """Fraction of each voxel that is fat."""
 
-    def paint(self, fraction: Array, value: float, box: Box | None = None) -> None:
-        """Cover ``fraction`` of each voxel (of ``box``) with a tissue of ``value`` HU."""
+    def paint(self, fraction: Array, value: float | Array, box: Box | None = None) -> None:
+        """Cover ``fraction`` of each voxel (of ``box``) with a tissue of ``value`` HU, one or one a voxel."""
         image, fat = (self.image, self.fat) if box is None else (self.image[box], self.fat[box])
         image += fraction * (np.float32(value) - image)
         fat += fraction * (np.float32(value == FAT) - fat)
+
+
+def averaged(array: Array, times: int) -> Array:
+    """Return the means over blocks of ``times`` voxels along each edge."""
+    for axis in range(3):
+        rows = np.moveaxis(array, axis, 0)
+        array = np.moveaxis(reduce(np.add, (rows[first::times] for first in range(times))), 0, axis)
+    return np.ascontiguousarray(array / np.float32(times**3))
 
 
 def smooth_union(first: Array, second: Array, radius: float) -> Array:

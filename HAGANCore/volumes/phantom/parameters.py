@@ -98,7 +98,7 @@ def draw_parameters(seed: int) -> PhantomParameters:
         muscle=_between(rng, 0.6, 1.4),
         breast=float(rng.beta(0.8, 1.2)),
         bone_size=_between(rng, 0.82, 1.2),
-        bone_density=_between(rng, 150.0, 300.0),
+        bone_density=_between(rng, 80.0, 220.0),
         rib_slope=_between(rng, 0.75, 1.25),
         emphysema=float(0.45 * rng.beta(0.75, 1.6)),
         lung_hu=_between(rng, -875.0, -800.0),

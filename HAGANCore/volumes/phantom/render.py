@@ -69,7 +69,7 @@ def make_phantom(
     if noise:
         add_noise(image, drawing.body, geometry, parameters.noise, np.random.default_rng([seed, 3]))
     millilitres = _millilitres(drawing, geometry)
-    half, left = drawing.lung >= 0.5, drawing.left
+    half, left = (drawing.lung >= 0.5) & (drawing.lung > drawing.bone), drawing.left
     return Phantom(
         volume=Volume(image, geometry, _meta(seed, noise)),
         masks={"left_lung": half & left, "right_lung": half & ~left, "bones": drawing.bone >= 0.5},
