@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from ..volumes.volume import Volume
 
 _MOST_VOLUMES = 100_000
+_NO_VOLUMES = (
+    ".dcm",
+    ".gz",
+    ".zip",
+    ".npy",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".json",
+    ".safetensors",
+)
+"""Endings of files that nobody means as the name of a folder."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +123,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     from ..volumes.io import ITK_SUFFIXES, NIBABEL_SUFFIXES, WRITABLE_SUFFIXES
 
     single = args.out.name.lower().endswith(WRITABLE_SUFFIXES)
-    if not single and args.out.name.lower().endswith((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, ".dcm", ".gz")):
+    if not single and args.out.name.lower().endswith((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, *_NO_VOLUMES)):
         raise UsageError(
             f"'{args.out}' cannot be written; use {', '.join(WRITABLE_SUFFIXES)}, or give a folder."
         )
@@ -138,7 +152,10 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         measured = "".join(
             f", {key[:-3].replace('_', ' ')} {entry[key]:.0f} mL" for key in _ML if key in entry
         )
-        console.print(f"{entry['path']}: synthetic, seed {entry['seed']}, {entry['seconds']:.1f} s{measured}")
+        drawn = "" if entry["class"] is None else f", class {entry['class']}"
+        console.print(
+            f"{entry['path']}: synthetic, seed {entry['seed']}{drawn}, {entry['seconds']:.1f} s{measured}"
+        )
     return {
         "model": model.name,
         "model_sha256": model.file.sha256,
@@ -212,7 +229,8 @@ def _file_name(model: Model, seed: int, class_index: int | None, args: argparse.
     """Return a name that says what the volume is, e.g. ``synthetic_demo_seed1.nii.gz``."""
     parts = [f"synthetic_{model.name}_seed{seed}"]
     if class_index is not None:
-        parts.append("class" + re.sub(r"[^A-Za-z0-9.-]+", "-", model.description.classes[class_index]))
+        name = re.sub(r"[^A-Za-z0-9.-]+", "-", model.description.classes[class_index])
+        parts.append(name if name.startswith("class") else f"class{name}")
     if args.truncation != 1:
         parts.append(f"truncation{args.truncation:g}")
     if args.preview:

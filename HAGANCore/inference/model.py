@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -109,15 +110,15 @@ class Model:
         if not 0 <= truncation <= 1:
             raise HaganError(f"The truncation must be from 0 to 1; found {truncation}.")
         seed = secrets.randbits(31) if seed is None else seed
-        if not 0 <= seed < 2**63:
-            raise HaganError(f"The seed must be a whole number from 0 to 2⁶³ - 1; found {seed}.")
+        if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+            raise HaganError(f"The seed must be a whole number from 0 to 2⁶³ - 1; found {seed!r}.")
         # On the CPU, so that it is the same for every device.
-        random = torch.Generator("cpu").manual_seed(seed)
+        random = torch.Generator("cpu").manual_seed(int(seed))
         z = torch.randn(self.architecture.latent, generator=random) * truncation
         if class_ is None and self.architecture.classes:
             class_ = int(torch.randint(self.architecture.classes, (), generator=random))
         return self.latent_from(
-            z.numpy(), class_, origin="seed", facts={"seed": seed, "truncation": float(truncation)}
+            z.numpy(), class_, origin="seed", facts={"seed": int(seed), "truncation": float(truncation)}
         )
 
     def latent_from(self, z: npt.ArrayLike, class_: int | str | None = None, **known: Any) -> Latent:

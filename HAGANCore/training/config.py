@@ -114,9 +114,8 @@ class TrainingConfig:
     split (``accumulate``): what G keeps for its gradients would be held for all parts at once."""
     slab_draw: SlabDraw = "feature-grid"
     """``feature-grid`` cuts features and voxels at the same place and draws the ends of the volume as
-    often as its middle; ``voxel-grid`` is the published draw, off by 1–3 slices three times in four. With
-    either, E^H learns from one of the eight slabs that a volume is encoded by, not from the drawn one: here
-    ``reference`` differs from the published training."""
+    often as its middle; ``voxel-grid`` is the published draw, off by 1–3 slices three times in four. E^H
+    learns from one of the eight slabs that a volume is encoded by, or from the drawn one, as published."""
     low_resolution: LowResolution = "area"
     """How real volumes are brought to R/4: averaged, or every fourth voxel (published; aliased)."""
     augment: tuple[str, ...] = ()

@@ -108,8 +108,11 @@ def encoder_loss(step: Step) -> tuple[Tensor, Scalars]:
     """L1 of a slab after E^H and G^H.
 
     The slab is one of the eight that E^H sees a volume as. The other seven are encoded without gradients
-    and all eight kept for E^G, so every slab is encoded once per iteration.
+    and all eight kept for E^G, so every slab is encoded once per iteration. With the published draw it is the
+    drawn slab, by itself, and the eight are encoded besides.
     """
+    if step.config.slab_draw == "voxel-grid":
+        return _drawn_slab_loss(step), {}
     architecture, index = step.architecture, step.encoder_slab
     slabs = step.real.chunk(SLABS, dim=2)
     mine = step.networks.encoder(slabs[index])
@@ -123,6 +126,15 @@ def encoder_loss(step: Step) -> tuple[Tensor, Scalars]:
     generator = _target(step)
     reconstruction = generator.high.slab(torch.cat(features, dim=2), index * depth, depth)
     return F.l1_loss(reconstruction.float(), slabs[index]), {}
+
+
+def _drawn_slab_loss(step: Step) -> Tensor:
+    slab = step.real_slab()
+    features = step.networks.encoder(slab)
+    reconstruction = _target(step).high.slab(features, 0, step.architecture.slab_features)
+    with torch.no_grad():
+        step.real_features = step.networks.encoder.volume(step.real)
+    return F.l1_loss(reconstruction.float(), slab)
 
 
 def ground_encoder_loss(step: Step) -> tuple[Tensor, Scalars]:

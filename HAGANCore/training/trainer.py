@@ -251,9 +251,12 @@ class Trainer:
                 )
 
     def _how_to_go_on(self) -> str:
+        rates = "--set lr_generator=…, lr_discriminator=… or lr_encoder=…"
+        if not list_checkpoints(self.folder / "checkpoints"):
+            return f"before the first checkpoint. Start again with a lower learning rate: {rates}."
         return (
             f"the last good checkpoint is kept in '{self.folder / 'checkpoints'}'. Lower a learning rate, "
-            "then go on: --resume --set lr_generator=…, lr_discriminator=… or lr_encoder=…."
+            f"then go on: --resume {rates}."
         )
 
     @torch.no_grad()

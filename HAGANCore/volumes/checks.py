@@ -55,6 +55,7 @@ def check_scan(volume: Volume, profile: Profile) -> list[Finding]:
     findings = [
         *_check_values(volume, finite, profile),
         *_check_slices(volume, profile),
+        *_check_empty_slices(volume, profile),
         *_check_nan(volume.array),
         *_check_padding(finite, profile),
         *_check_extent(volume, profile),
@@ -186,6 +187,23 @@ def _check_slices(volume: Volume, profile: Profile) -> list[Finding]:
             )
         )
     return findings
+
+
+def _check_empty_slices(volume: Volume, profile: Profile) -> list[Finding]:
+    """Refuse slices without an image between others: they were lost on the way, and cut the body in two."""
+    planes = canonical_view(volume.array, volume.geometry, profile.axes).array
+    shown = [_shows_something(plane[::4, ::4]) or _shows_something(plane) for plane in planes]
+    inside = np.arange(np.argmax(shown), len(shown) - np.argmax(shown[::-1]))
+    empty = [int(index) for index in inside if not shown[index]]
+    if not empty:
+        return []
+    text = f"{len(empty)} of {len(shown)} axial slices hold no image (the first: {empty[0] + 1} from below)"
+    return [_refuse("empty-slices", f"{text}; export the complete series.")]
+
+
+def _shows_something(plane: npt.NDArray) -> bool:
+    finite = plane[np.isfinite(plane)]
+    return bool(finite.size and finite.min() < finite.max())
 
 
 def _check_nan(array: npt.NDArray) -> list[Finding]:

@@ -93,6 +93,7 @@ def test_segment_writes_the_label_map_and_measures(
         ("--seed 1..3 --out {folder}/one.nii.gz", "one file for 3 volumes"),
         ("--out {folder}/one.mgz", "one.mgz' cannot be written; use .nii.gz, "),
         ("--out {folder}/one.dcm", "one.dcm' cannot be written"),
+        ("--out {folder}/one.png", "one.png' cannot be written"),
         ("--out {folder}/.nii.gz", "a suffix without a name"),
         ("--out -", "'-' is no name"),
         ("--out=", "'' is no name"),

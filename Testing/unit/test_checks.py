@@ -117,6 +117,18 @@ def test_missing_and_uneven_slices(a_chest: Volume) -> None:
     assert check_scan(rounded, FIXED) == []
 
 
+@pytest.mark.parametrize("nothing", [np.nan, -1024.0])
+def test_slices_that_were_lost_on_the_way_are_named(a_chest: Volume, nothing: float) -> None:
+    values = a_chest.array.astype(np.float32)
+    values[30:33] = nothing
+    lost = a_chest.with_array(values)
+    assert codes(check_scan(lost, FIXED))[0] == ("refuse", "empty-slices")
+    with pytest.raises(HaganError, match=r"3 of 64 axial slices hold no image \(the first: 31 from below"):
+        require_usable(lost, FIXED)
+    values[30:33], values[:2] = a_chest.array[30:33], nothing  # padding at an end is none of these
+    assert "empty-slices" not in [code for _, code in codes(check_scan(lost, FIXED))]
+
+
 def test_a_scan_needs_sixteen_slices(a_chest: Volume) -> None:
     def slices(count: int) -> Volume:
         spacing = (5.0, 5.0, 320.0 / count)

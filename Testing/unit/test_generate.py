@@ -140,6 +140,8 @@ def test_magnetic_resonance_stays_in_its_own_unit(a_model_file: ModelFiles) -> N
     ("arguments", "words"),
     [
         ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "whole number from 0 .* found 1.5"),
+        ({"seed": "a"}, "found 'a'"),
         ({"seed": 1, "truncation": 1.5}, "truncation"),
         ({"seed": 1, "class_": 3}, "0 to 2"),
         ({"seed": 1, "class_": "stage 9"}, "stage 0, stage 1, stage 2"),

@@ -22,6 +22,7 @@ from HAGANCore.training.checkpoint import list_checkpoints, load_checkpoint
 from HAGANCore.training.config import AUGMENTATIONS
 from HAGANCore.training.data import DataOrder
 from HAGANCore.training.log import read_log
+from HAGANCore.training.phases import encoder_loss
 from HAGANCore.training.step import Step, draw_slab, random_stream
 from HAGANCore.volumes.cohort import Cohort, CohortWriter
 from HAGANCore.volumes.profiles import PROFILES
@@ -128,6 +129,16 @@ def test_features_and_voxels_are_cut_at_the_same_place(a_cohort: Cohort, tmp_pat
     assert all(s.voxel_start == 4 * s.feature_start for s in (step_for(aligned, i) for i in range(50)))
     published = Trainer(a_cohort, tmp_path / "reference", SMALL.changed({"slab_draw": "voxel-grid"}))
     assert any(s.voxel_start != 4 * s.feature_start for s in (step_for(published, i) for i in range(50)))
+
+
+def test_published_draw_trains_the_encoder_on_the_drawn_slab_alone(a_cohort: Cohort, tmp_path: Path):
+    published = SMALL.changed({"slab_draw": "voxel-grid"})
+    step = step_for(Trainer(a_cohort, tmp_path / "reference", published))
+    loss, _ = encoder_loss(step)
+    encoder, target, slab = step.networks.encoder, step.networks.average, step.real_slab()
+    features = encoder(slab)
+    torch.testing.assert_close(loss, F.l1_loss(target.high.slab(features, 0, features.shape[2]), slab))
+    torch.testing.assert_close(step.real_features, encoder.volume(step.real))
 
 
 def test_low_resolution_is_the_average_by_default_and_sampled_in_the_reference(
@@ -292,6 +303,14 @@ def test_an_exploding_loss_names_its_phase_and_keeps_the_last_checkpoint(a_cohor
     with pytest.raises(HaganError, match=r"phase E\^H is nan at iteration 1"):
         trainer.run()
     assert list_checkpoints(tmp_path / "run" / "checkpoints") == [good]
+
+
+def test_a_loss_that_explodes_before_the_first_checkpoint_promises_none(a_cohort: Cohort, tmp_path: Path):
+    trainer = Trainer(a_cohort, tmp_path / "run", SMALL)
+    with torch.no_grad():
+        trainer.networks.encoder.blocks[0].conv.weight.fill_(float("nan"))
+    with pytest.raises(HaganError, match=r"before the first checkpoint\. Start again with a lower"):
+        trainer.run()
 
 
 def test_weights_that_are_not_finite_are_never_saved(a_cohort: Cohort, tmp_path: Path):
