@@ -29,6 +29,9 @@ _MASS = 25.0
 _MASS_CORE = 7.0
 """... than twice this, in mm. Nothing else between the two balls is that
 thick: measured on five scans, two of them with tumours."""
+_MEDIASTINUM = 25.0
+"""mm to either side of the spine within which what is thick is heart or great vessels, not a mass: lungs that
+reach far round a narrow heart would else take it for one. The tumours of both scans lie further out."""
 
 
 def find_lungs(hu: HU, body: Mask, middle: float, spacing: Triple) -> tuple[Labels, Mask]:
@@ -45,7 +48,7 @@ def find_lungs(hu: HU, body: Mask, middle: float, spacing: Triple) -> tuple[Labe
     labels = _separate(candidates, hu, middle, spacing)
     allowed = body & ~airways
     for side in (RIGHT_LUNG, LEFT_LUNG):
-        _fill(labels, side, hu, allowed, spacing)
+        _fill(labels, side, hu, allowed, middle, spacing)
     _give_back(labels, airways, sections, spacing)
     return labels, airways
 
@@ -82,7 +85,7 @@ def _is_rim(piece: Mask, spacing: Triple) -> bool:
     return sections.argmax() in (0, len(sections) - 1) and not erode(piece, _RIM, spacing).any()
 
 
-def _fill(labels: Labels, side: int, hu: HU, allowed: Mask, spacing: Triple) -> None:
+def _fill(labels: Labels, side: int, hu: HU, allowed: Mask, middle: float, spacing: Triple) -> None:
     """Add to a lung its vessels, nodules, and masses at its surface."""
     lung = labels == side
     if not lung.any():
@@ -91,6 +94,7 @@ def _fill(labels: Labels, side: int, hu: HU, allowed: Mask, spacing: Triple) -> 
     lung |= fill_holes(closed(lung, _VESSELS, spacing)) & free
     soft = free & (hu > -300) & (hu < 130)
     soft &= ~dilate(hu > 180, 3.0, spacing)  # ribs and vertebrae, and what lies against them
+    soft &= np.abs(np.arange(hu.shape[2]) - middle) * spacing[2] >= _MEDIASTINUM
     gap = closed(lung, _MASS, spacing) & soft & ~lung
     masses = opened(gap, _MASS_CORE, spacing)
     if masses.any():

@@ -199,6 +199,18 @@ def test_a_tumour_belongs_to_the_lung(touches: bool) -> None:
     assert found.right_lung_ml == pytest.approx(before.right_lung_ml, rel=0.005)
 
 
+def test_a_narrow_heart_that_a_lung_reaches_round_is_none_of_its_tumours() -> None:
+    body = a_body()
+    z, y, x = np.ogrid[:80, :100, :128]
+    arms = (z > 20) & (z < 60) & (x > 56) & (x < 80) & (y > 30) & (y < 57)
+    body.array[arms] = -850  # the left lung before and behind the heart, up to the right lung
+    heart = (z > 15) & (z < 65) & (x > 50) & (x < 74) & (y > 36) & (y < 50)
+    body.array[heart] = 40
+    found = segment(body)
+    assert (found.labels[40, (33, 53), 64] == LEFT_LUNG).all()
+    assert not found.labels[40, 43, 57:72].any()
+
+
 def test_lungs_that_touch_along_a_wall_thinner_than_a_voxel() -> None:
     body = a_body()
     body.array[28:50, 42:58, 50:79] = -850
