@@ -61,10 +61,10 @@ def test_encode_then_step_then_segment(a_logic: Any, a_scan: Any) -> None:
 
 
 def test_a_step_along_a_direction_is_met_unless_it_is_to_be_quick(a_logic: Any, a_scene: Any) -> None:
-    start = a_logic.generate(seed=3)[0]
+    start = a_logic.generate(seed=1)[0]
     before = lungs_ml(start.table)
     moved = a_logic.step(start.latent, {"lung volume": 300})
-    assert moved.volume.GetName() == "demo seed 3 lung volume +300 (synthetic)"
+    assert moved.volume.GetName() == "demo seed 1 lung volume +300 (synthetic)"
     assert lungs_ml(moved.table) - before == pytest.approx(300, rel=0.021)
     assert moved.note == ""
     quick = a_logic.step(start.volume, {"lung volume": 300}, exact=False)
