@@ -20,14 +20,13 @@ def test_steps_meet_their_changes_and_know_what_earlier_ones_measured(
     a_model: Model, a_lung_direction: Direction
 ):
     changes = [-400.0, -200.0, 200.0, 400.0]
-    walked = walk(a_model, a_model.latent(1), a_lung_direction, changes)
+    walked = walk(a_model, a_model.latent(4), a_lung_direction, changes)
     assert walked.exact
     assert [step.requested for step in walked.steps] == changes
     assert [step.measured for step in walked.steps] == pytest.approx(changes, rel=0.021)
     assert not any(step.note for step in walked.steps)
-    again = walk(a_model, a_model.latent(1), a_lung_direction, [400.0, walked.steps[2].measured])
-    assert again.steps[1].measured == pytest.approx(walked.steps[2].measured, rel=0.021)
-    assert again.steps[1].iterations <= reach(a_model, a_model.latent(1), a_lung_direction, 200).iterations
+    alone = [reach(a_model, a_model.latent(4), a_lung_direction, change) for change in changes]
+    assert sum(step.iterations for step in walked.steps) < sum(step.iterations for step in alone)
 
 
 def test_a_known_step_is_not_measured_again(a_model: Model, a_lung_direction: Direction):
