@@ -251,23 +251,20 @@ class Trainer:
                 )
 
     def _how_to_go_on(self) -> str:
+        folder = self.folder / "checkpoints"
         rates = "--set lr_generator=…, lr_discriminator=… or lr_encoder=…"
-        if not list_checkpoints(self.folder / "checkpoints"):
+        if not list_checkpoints(folder):
             return f"before the first checkpoint. Start again with a lower learning rate: {rates}."
-        return (
-            f"the last good checkpoint is kept in '{self.folder / 'checkpoints'}'. Lower a learning rate, "
-            f"then go on: --resume {rates}."
-        )
+        kept = f"the last good checkpoint is kept in '{folder}'. Lower a learning rate, then go on:"
+        return f"{kept} --resume {rates}."
 
     @torch.no_grad()
     def _update_average(self) -> None:
         """Move the averaged generator: EMA with a half-life in volumes (Karras et al., 2020)."""
         config = self.config
-        half_life = (
-            min(config.ema_half_life, config.ema_ramp * self.samples)
-            if config.ema_ramp
-            else config.ema_half_life
-        )
+        half_life = config.ema_half_life
+        if config.ema_ramp:
+            half_life = min(half_life, config.ema_ramp * self.samples)
         decay = 0.5 ** (config.batch / half_life) if half_life > 0 else 0.0
         source, target = self.networks.generator.parameters(), self.networks.average.parameters()
         torch._foreach_lerp_(list(target), list(source), 1.0 - decay)

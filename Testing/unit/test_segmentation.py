@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from HAGANCore.errors import Cancelled
 from HAGANCore.segmentation import BONES, LABELS, LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
 from HAGANCore.segmentation.junction import left_of_junction
-from HAGANCore.segmentation.morphology import closed, dilate, erode, label_slices, opened
+from HAGANCore.segmentation.morphology import dilate, erode
 from HAGANCore.volumes.io import read_volume
 from HAGANCore.volumes.orientation import canonical_view
 from HAGANCore.volumes.phantom import Phantom, draw_parameters, make_phantom
@@ -293,26 +292,6 @@ def test_morphology_is_measured_in_millimetres() -> None:
     np.testing.assert_array_equal(erode(grown, 12.0, (6.0, 3.0, 2.0)), point)
     ball, cube = 4 / 3 * np.pi * 9.5**3, 19**3
     assert ball < dilate(point, 9.0, (1.0, 1.0, 1.0)).sum() < 0.7 * cube
-
-
-@settings(derandomize=True, max_examples=20, deadline=None)
-@given(seed=st.integers(0, 1000), radius=st.floats(1.0, 6.0))
-def test_closing_adds_and_opening_takes_away(seed: int, radius: float) -> None:
-    mask = np.random.default_rng(seed).random((12, 13, 14)) < 0.4
-    spacing = (3.0, 1.0, 2.0)
-    assert (closed(mask, radius, spacing) >= mask).all()
-    assert (opened(mask, radius, spacing) <= mask).all()
-    np.testing.assert_array_equal(
-        closed(np.flip(mask, 1), radius, spacing), np.flip(closed(mask, radius, spacing), 1)
-    )
-
-
-def test_regions_of_slices_are_numbered_upwards() -> None:
-    mask = np.random.default_rng(0).random((9, 20, 20)) < 0.5
-    regions, counts = label_slices(mask)
-    assert counts[1:].sum() == mask.sum()
-    for below, above in itertools.pairwise(regions):
-        assert below.max() < above[above > 0].min()
 
 
 # Millilitres were read off when every slice of the overlays had been looked at.

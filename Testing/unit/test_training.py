@@ -20,10 +20,9 @@ from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.augment import SCALE, augment_pair
 from HAGANCore.training.checkpoint import list_checkpoints, load_checkpoint
 from HAGANCore.training.config import AUGMENTATIONS
-from HAGANCore.training.data import DataOrder
 from HAGANCore.training.log import read_log
 from HAGANCore.training.phases import encoder_loss
-from HAGANCore.training.step import Step, draw_slab, random_stream
+from HAGANCore.training.step import Step, random_stream
 from HAGANCore.volumes.cohort import Cohort, CohortWriter
 from HAGANCore.volumes.profiles import PROFILES
 
@@ -99,29 +98,6 @@ def step_for(trainer: Trainer, iteration: int = 0) -> Step:
         trainer.class_frequencies,
         random_stream(0, iteration, 0),
     )
-
-
-def test_every_volume_comes_once_per_epoch_in_a_new_order():
-    order = DataOrder(count=7, seed=3)
-    epochs = [order.indices(7 * e, 7 * e + 7) for e in range(3)]
-    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
-    assert epochs[0] != epochs[1] != epochs[2]
-
-
-def test_the_order_is_a_function_of_the_position():
-    order = DataOrder(count=5, seed=1)
-    assert order.indices(0, 12)[4:9] == DataOrder(count=5, seed=1).indices(4, 9)
-
-
-def test_first_and_last_slices_are_drawn_as_often_as_the_middle():
-    low_size, depth = 64, 8
-    random = torch.Generator().manual_seed(0)
-    seen = np.zeros(low_size)
-    for _ in range(20_000):
-        start = draw_slab(low_size, depth, random)
-        seen[start : start + depth] += 1
-    assert seen.min() > 0.9 * seen[20:40].mean()
-    assert seen.max() < 2.1 * seen[20:40].mean()
 
 
 def test_features_and_voxels_are_cut_at_the_same_place(a_cohort: Cohort, tmp_path: Path):
