@@ -109,9 +109,7 @@ def _check_voxels(volume: Volume) -> list[Finding]:
     if min(array.shape) < 2:
         text = f"The scan has {' × '.join(map(str, array.shape))} voxels (z, y, x), which is no volume"
         return [_refuse("few-slices", f"{text}; give the whole series.")]
-    sample = _sample(array)
-    sample = sample[np.isfinite(sample)]
-    if sample.size and sample.min() < sample.max():
+    if _shows_something(_sample(array)):
         return []
     values = array[np.isfinite(array)]  # a small thing in the dark may lie between the samples
     if values.size == 0:
@@ -201,8 +199,8 @@ def _check_empty_slices(volume: Volume, profile: Profile) -> list[Finding]:
     return [_refuse("empty-slices", f"{text}; export the complete series.")]
 
 
-def _shows_something(plane: npt.NDArray) -> bool:
-    finite = plane[np.isfinite(plane)]
+def _shows_something(values: npt.NDArray) -> bool:
+    finite = values[np.isfinite(values)]
     return bool(finite.size and finite.min() < finite.max())
 
 

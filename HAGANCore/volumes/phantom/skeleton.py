@@ -197,13 +197,12 @@ class Skeleton:
 
     def fill(self, grid: RenderGrid) -> tuple[Array, Array, Array]:
         """Return the fractions (bone, of it marrow, cartilage) of each voxel."""
-        bone, marrow = self._fill_bones(grid.finer(2) if grid.voxel > _COARSE else grid)
-        if grid.voxel > _COARSE:
-            bone, marrow = averaged(bone, 2), averaged(marrow, 2)
-        return bone, marrow, fill_tubes(grid, self.ribs()[1])
+        ribs, cartilage = self.ribs()
+        times = 2 if grid.voxel > _COARSE else 1
+        bone, marrow = self._fill_bones(grid.finer(times), ribs)
+        return averaged(bone, times), averaged(marrow, times), fill_tubes(grid, cartilage)
 
-    def _fill_bones(self, grid: RenderGrid) -> tuple[Array, Array]:
-        ribs, _ = self.ribs()
+    def _fill_bones(self, grid: RenderGrid, ribs: Tubes) -> tuple[Array, Array]:
         slender = Tubes.joined([ribs, self.sternum(), self.shoulders()])
         arches = self.posterior_elements()
         bone = np.maximum(fill_tubes(grid, Tubes.joined([slender, arches])), self.bodies(grid))
