@@ -93,6 +93,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/segmentation/refine.py
   HAGANCore/segmentation/segment.py
   HAGANCore/segmentation/spine.py
+  HAGANCore/segmentation/thick.py
   HAGANCore/training/__init__.py
   HAGANCore/training/augment.py
   HAGANCore/training/checkpoint.py
@@ -167,5 +168,6 @@ set(HAGANCore_RESOURCES
   Resources/Models/demo.safetensors
   Resources/SampleData/thorax_phantom.json
   Resources/SampleData/thorax_phantom.nii.gz
+  Resources/Segmentation/thick_voxels.safetensors
   Resources/models.json
   )

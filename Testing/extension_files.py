@@ -24,6 +24,7 @@ def wanted() -> dict[tuple[Path, str], list[str]]:
         ROOT / "Resources/models.json",
         *_files(ROOT / "Resources/Models"),
         *_files(ROOT / "Resources/SampleData"),
+        *_files(ROOT / "Resources/Segmentation"),
     ]
     return {
         (_CORE, "HAGANCore_PYTHON_SCRIPTS"): _relative(_files(ROOT / "HAGANCore", "*.py"), ROOT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from . import thick
 from .chest import DENSEST_BONE, SOFT_TISSUE, Chest
 from .dense import not_bone
 from .grid import HU, Mask, Triple
@@ -29,18 +30,29 @@ _EDGES, _EDGE = (3.0, 5.0), (0.7, 0.6)
 tissue to the densest voxel beside it. Half would be right for a uniform bone; the shell of a bone is denser
 than its inside, less so where a voxel holds both. More would be right for phantoms in voxels of 5 mm, but
 leaves too little of real ribs there."""
-
+_APART, _LIKELY = 20.0, 0.4
+"""Thick voxels: mm between a bone and the next one, and how likely a voxel is bone that counts as such."""
 _PORE = 4
 """Neighbours in bone, of six, that make a voxel a pore of sparse bone and not its border."""
 
 
-def find_bones(chest: Chest) -> Mask:
-    """Return the bones and the voxels that they fill only in part; :func:`edge_limits` tells these apart."""
+def find_bones(chest: Chest) -> tuple[Mask, Mask]:
+    """Return the bones with the voxels that they fill only in part, and what else is as dense."""
     bones = chest.body & (chest.hu > BONE_ABOVE)
     other = not_bone(bones, chest)
     bones = _without_specks(bones & ~other, chest.spacing)
     bones |= dilate(bones, _BESIDE, chest.spacing) & chest.body & (chest.hu > _THIN_BONE) & ~other
-    return _with_marrow(bones, chest)
+    return _with_marrow(bones, chest), other
+
+
+def bones_alone(bones: Mask, other: Mask, chest: Chest) -> Mask:
+    """Return which voxels of :func:`find_bones` are mostly bone, on a coarse grid that is the scan's own."""
+    inner = without_partial_edge(bones, chest.hu, chest.spacing)
+    if not thick.is_thick(chest.spacing):
+        return inner
+    near = dilate(bones, _APART, chest.spacing) & chest.body & ~other
+    likely = thick.likelihood(chest.hu, near, chest.spacing) > _LIKELY
+    return _with_marrow(likely | erode(inner, 1.0, (1.0, 1.0, 1.0)), chest)
 
 
 def edge_limits(hu: HU, spacing: Triple) -> HU:
@@ -59,7 +71,7 @@ def edge_limits(hu: HU, spacing: Triple) -> HU:
 def without_partial_edge(bones: Mask, hu: HU, spacing: Triple) -> Mask:
     """Return the bones without the border voxels that are mostly something else."""
     inner = erode(bones, 1.0, (1.0, 1.0, 1.0))
-    kept = bones & (inner | (np.minimum(hu, DENSEST_BONE) >= edge_limits(hu, spacing)))
+    kept = bones & (inner | (hu >= edge_limits(hu, spacing)))
     return kept | (bones & (_neighbours(kept) >= _PORE))
 
 

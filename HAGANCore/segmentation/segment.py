@@ -12,7 +12,7 @@ from ..volumes.checks import check_lengths
 from ..volumes.orientation import canonical_view, seen_along
 from ..volumes.volume import Geometry, Volume
 from .body import find_body
-from .bones import find_bones, without_partial_edge
+from .bones import bones_alone, find_bones
 from .chest import survey_chest
 from .grid import Labels, Mask, block_factors, block_mean, block_weights, hounsfield, scaled
 from .lungs import LEFT_LUNG, RIGHT_LUNG, find_lungs
@@ -79,8 +79,9 @@ class Segmentation:
 def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     """Find lungs and bones in a CT of the chest in HU, whatever the orientation of its grid.
 
-    Not a diagnostic tool. Rules of anatomy and attenuation, no learned weights: what belongs together is
-    decided on a grid of about 3 mm, borders are then found on the scan's own voxels. Vessels, nodules and
+    Not a diagnostic tool. Rules of anatomy and attenuation: what belongs together is decided on a grid of
+    about 3 mm, borders are then found on the scan's own voxels. Only the borders of bones in voxels as thick
+    as a rib are judged by learned weights, see ``thick``. Vessels, nodules and
     masses inside a lung and at its surface belong to it; windpipe, main bronchi and bowel gas do not.
     Contrast medium in heart, vessels and kidneys, stones, clips and the spinal canal are kept out of the
     bones. The mere rim of a lung at the end of an abdominal scan is not taken for a lung.
@@ -115,12 +116,13 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     progress(0.2, "lungs")
     lungs, airways = find_lungs(coarse, body, middle, spacing)
     progress(0.5, "bones")
-    bones = find_bones(survey_chest(coarse, body, lungs, middle, spacing))
+    chest = survey_chest(coarse, body, lungs, middle, spacing)
+    bones, other = find_bones(chest)
     progress(0.7, "borders")
     seen = seen_along(labels, view.permutation, view.flip)  # writes into labels
     if factors == (1, 1, 1):
         seen[:] = lungs
-        seen[without_partial_edge(bones, hu, spacing)] = BONES
+        seen[bones_alone(bones, other, chest)] = BONES
     else:
         found = np.zeros(hu.shape, np.uint8)
         refine_lungs(hu, coarse, lungs, airways, factors, view.spacing, found)

@@ -77,18 +77,18 @@ def test_phantoms_of_128(seed: int) -> None:
 
 
 # 6, 14: lungs that touch broadly; 11: blood denser than marrow. A rib is no wider than two of these voxels.
-@pytest.mark.parametrize(("seed", "bones"), [(6, 0.83), (11, 0.71), (14, 0.82)])
-def test_phantoms_of_64(seed: int, bones: float) -> None:
+@pytest.mark.parametrize("seed", [6, 11, 14])
+def test_phantoms_of_64(seed: int) -> None:
     phantom = a_phantom(seed)
     found = segment(phantom.volume)
-    for name, least in (("right_lung", 0.97), ("left_lung", 0.97), ("bones", bones)):
+    for name, least in (("right_lung", 0.97), ("left_lung", 0.97), ("bones", 0.90)):
         assert dice(found.labels == LABELS[name], phantom.masks[name]) >= least, name
 
 
 def test_volumes_of_64_follow_the_truth() -> None:
     phantoms = [a_phantom(seed) for seed in (0, 3, 6, 9, 11, 14, 16, 19)]
     found = [segment(phantom.volume) for phantom in phantoms]
-    for name, least in (("lungs_ml", 0.995), ("bones_ml", 0.97)):
+    for name, least in (("lungs_ml", 0.995), ("bones_ml", 0.99)):
         truth = [phantom.millilitres[name.removesuffix("_ml")] for phantom in phantoms]
         assert np.corrcoef([getattr(item, name) for item in found], truth)[0, 1] >= least, name
 
