@@ -2,7 +2,7 @@
 
     python Testing/train_thick_voxels.py
 
-About 8 minutes on two cores. A third of the phantoms are as drawn; the others vary more than patients do in
+About 5 minutes on two cores. A third of the phantoms are as drawn; the others vary more than patients do in
 the size and density of their bones, in blur, noise and voxel size, and half of those have bones up to
 2.2 times as heavy: phantoms have no arms and slender shoulder blades, patients have both. Accuracy:
 ``Testing/benchmarks/dice.py``.
@@ -50,7 +50,7 @@ def phantom_of(index: int) -> Phantom:
         draw_parameters(seed),
         bone_density=float(rng.uniform(60, 260)),
         bone_size=float(rng.uniform(0.8, 1.25) if kind == 1 else rng.uniform(0.9, 2.2)),
-        blur=float(rng.uniform(0.5, 2.5)),
+        blur=float(rng.uniform(0.5, 4.5)),  # reconstructions of a small model are as blurred as that
         noise=float(rng.uniform(8, 60)),
     )
     return make_phantom(seed, int(rng.integers(50, 81)), parameters=parameters)

@@ -14,9 +14,9 @@ _OPEN_AIR = -930
 _SHEET = 4.0
 """Half the thickness in mm of what is taken off the body: table top, blankets, tubes."""
 
-_HOLE = 12.0
-"""Half the height in mm of a hole in the chest wall that is mended."""
-_LEAKED = 0.85
+_HOLE, _HOLE_WIDTH = 12.0, 40.0
+"""Half the height and half the width in mm of a hole in the chest wall that is mended."""
+_LEAKED = 0.9
 """Part of the body's cross-section that is left where a lung was lost."""
 
 
@@ -28,8 +28,10 @@ def find_body(hu: HU, spacing: Triple) -> Mask:
         trunk = largest(tissue)
     trunk = dilate(trunk, _SHEET + max(spacing), spacing) & tissue
     body = ~_outside(hu, trunk)
-    # Through a hole in a thin chest wall the lungs of a slice lie outside; the slices above and below tell.
+    # Through a hole in a thin chest wall the lungs of a slice lie outside. The slices above and below tell, or
+    # a wall closed across the hole; it is not believed elsewhere, since it closes armpits too.
     whole = closed(body, _HOLE, spacing, axes=(0,))
+    whole |= ~_outside(hu, closed(trunk, _HOLE_WIDTH, spacing, axes=(1, 2)))
     leaked = body.sum((1, 2)) < _LEAKED * whole.sum((1, 2))
     body[leaked] = whole[leaked]
     return body

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CARRIED = ("models.json", "Models/demo.safetensors", "SampleData/thorax_phantom.nii.gz")
+CARRIED = (
+    "models.json",
+    "Models/demo.safetensors",
+    "SampleData/thorax_phantom.nii.gz",
+    "Segmentation/thick_voxels.safetensors",
+)
 
 
 @pytest.fixture(scope="module")

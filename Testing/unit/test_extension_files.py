@@ -52,7 +52,8 @@ import HAGANCore
 from HAGANCore.resources import resource_path
 model = HAGANCore.load_model("demo")
 for path in (HAGANCore.__file__, resource_path("models.json"), model.file.path,
-             resource_path("SampleData/thorax_phantom.nii.gz")):
+             resource_path("SampleData/thorax_phantom.nii.gz"),
+             resource_path("Segmentation/thick_voxels.safetensors")):
     print(path)
 """
     command = [sys.executable, "-P", "-c", code]
@@ -63,13 +64,13 @@ for path in (HAGANCore.__file__, resource_path("models.json"), model.file.path,
 
 def test_an_installed_extension_has_its_own_engine_and_files(an_extension: Path) -> None:
     paths = found_from(an_extension)
-    assert len(paths) == 4
+    assert len(paths) == 5
     assert all(Path(path).is_relative_to(an_extension) for path in paths)
 
 
 def test_a_clone_has_its_engine_one_folder_up() -> None:
     paths = found_from(ROOT / "HAGANSlicer")
-    assert len(paths) == 4
+    assert len(paths) == 5
     assert all(Path(path).is_relative_to(ROOT) for path in paths)
 
 

@@ -77,17 +77,19 @@ def test_phantoms_of_128(seed: int) -> None:
 
 
 # 6, 14: lungs that touch broadly; 11: blood denser than marrow. A rib is no wider than two of these voxels.
-@pytest.mark.parametrize("seed", [6, 11, 14])
-def test_phantoms_of_64(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "bones"), [(6, 0.92), (11, 0.88), (14, 0.92)])
+def test_phantoms_of_64(seed: int, bones: float) -> None:
     phantom = a_phantom(seed)
     found = segment(phantom.volume)
-    for name, least in (("right_lung", 0.97), ("left_lung", 0.97), ("bones", 0.90)):
+    for name, least in (("right_lung", 0.97), ("left_lung", 0.97), ("bones", bones)):
         assert dice(found.labels == LABELS[name], phantom.masks[name]) >= least, name
 
 
 def test_volumes_of_64_follow_the_truth() -> None:
     phantoms = [a_phantom(seed) for seed in (0, 3, 6, 9, 11, 14, 16, 19)]
     found = [segment(phantom.volume) for phantom in phantoms]
+    overlaps = [dice(f.labels == BONES, p.masks["bones"]) for f, p in zip(found, phantoms, strict=True)]
+    assert np.mean(overlaps) >= 0.90
     for name, least in (("lungs_ml", 0.995), ("bones_ml", 0.99)):
         truth = [phantom.millilitres[name.removesuffix("_ml")] for phantom in phantoms]
         assert np.corrcoef([getattr(item, name) for item in found], truth)[0, 1] >= least, name
@@ -373,7 +375,8 @@ def test_where_no_line_is_seen_between_touching_lungs_their_border_does_not_leap
     assert np.mean(np.abs(np.diff(border, axis=0)) > 3) < 0.1
 
 
-def test_a_hole_in_the_chest_wall_of_a_few_slices_loses_no_lung() -> None:
+@pytest.mark.parametrize("slices", [2, 12])
+def test_a_hole_in_the_chest_wall_loses_no_lung(slices: int) -> None:
     phantom = make_phantom(seed=3, size=64)
     whole = segment(phantom.volume)
     array = phantom.volume.array.copy()
@@ -381,6 +384,6 @@ def test_a_hole_in_the_chest_wall_of_a_few_slices_loses_no_lung() -> None:
     rows = np.flatnonzero((whole.labels[middle] == RIGHT_LUNG).any(axis=1))
     row = int(rows[len(rows) // 2])
     edge = int(np.flatnonzero(whole.labels[middle, row] == RIGHT_LUNG).min())
-    array[middle : middle + 2, row - 2 : row + 3, : edge + 2] = -1000
+    array[middle : middle + slices, row - 2 : row + 3, : edge + 2] = -1000
     holed = segment(replace(phantom.volume, array=array))
     assert holed.right_lung_ml > 0.97 * whole.right_lung_ml
