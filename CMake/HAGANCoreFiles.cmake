@@ -168,6 +168,7 @@ set(HAGANCore_RESOURCES
   Resources/Models/demo.safetensors
   Resources/SampleData/thorax_phantom.json
   Resources/SampleData/thorax_phantom.nii.gz
+  Resources/Segmentation/README.md
   Resources/Segmentation/thick_voxels.safetensors
   Resources/models.json
   )
