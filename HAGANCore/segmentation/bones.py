@@ -28,10 +28,9 @@ _SMALLEST = 0.7
 _EDGES, _EDGE = (3.0, 5.0), (0.7, 0.6)
 """A voxel whose edge has these mm, at the border of bone, belongs to it from this part of the way from soft
 tissue to the densest voxel beside it. Half would be right for a uniform bone; the shell of a bone is denser
-than its inside, less so where a voxel holds both. More would be right for phantoms in voxels of 5 mm, but
-leaves too little of real ribs there."""
+than its inside, less so where a voxel holds both."""
 _APART, _LIKELY = 20.0, 0.4
-"""Thick voxels: mm between a bone and the next one, and how likely a voxel is bone that counts as such."""
+"""Thick voxels: mm round bones within which more is looked for, and how likely a voxel must be bone."""
 _PORE = 4
 """Neighbours in bone, of six, that make a voxel a pore of sparse bone and not its border."""
 
@@ -46,12 +45,19 @@ def find_bones(chest: Chest) -> tuple[Mask, Mask]:
 
 
 def bones_alone(bones: Mask, other: Mask, chest: Chest) -> Mask:
-    """Return which voxels of :func:`find_bones` are mostly bone, on a coarse grid that is the scan's own."""
+    """Return what is mostly bone, where the coarse grid is the scan's own.
+
+    Voxels of :func:`find_bones` without their border; thick voxels near them are judged one by one, and the
+    inside of these bones is kept.
+    """
     inner = without_partial_edge(bones, chest.hu, chest.spacing)
-    if not thick.is_thick(chest.spacing):
+    if not thick.is_thick(chest.spacing) or not bones.any():
         return inner
     near = dilate(bones, _APART, chest.spacing) & chest.body & ~other
-    likely = thick.likelihood(chest.hu, near, chest.spacing) > _LIKELY
+    filled = np.flatnonzero(chest.body.any((1, 2)))
+    # Slices of padding look like those next to them, as do the slices beyond the ends of the array.
+    hu = chest.hu[np.clip(np.arange(len(chest.hu)), filled[0], filled[-1])]
+    likely = thick.likelihood(hu, near, chest.spacing) > _LIKELY
     return _with_marrow(likely | erode(inner, 1.0, (1.0, 1.0, 1.0)), chest)
 
 

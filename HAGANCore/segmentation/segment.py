@@ -80,10 +80,10 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     """Find lungs and bones in a CT of the chest in HU, whatever the orientation of its grid.
 
     Not a diagnostic tool. Rules of anatomy and attenuation: what belongs together is decided on a grid of
-    about 3 mm, borders are then found on the scan's own voxels. Only the borders of bones in voxels as thick
-    as a rib are judged by learned weights, see ``thick``. Vessels, nodules and
-    masses inside a lung and at its surface belong to it; windpipe, main bronchi and bowel gas do not.
-    Contrast medium in heart, vessels and kidneys, stones, clips and the spinal canal are kept out of the
+    about 3 mm, borders are then found on the scan's own voxels. Near the bones that rules find in voxels of
+    4.5 to 8 mm along all edges, learned weights judge which voxels are mostly bone (``thick``). Vessels,
+    nodules and masses inside a lung and at its surface belong to it; windpipe, main bronchi and bowel gas do
+    not. Contrast medium in heart, vessels and kidneys, stones, clips and the spinal canal are kept out of the
     bones. The mere rim of a lung at the end of an abdominal scan is not taken for a lung.
 
     Args:

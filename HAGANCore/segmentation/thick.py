@@ -3,7 +3,8 @@
 The compact bone of a surface is several times as dense as the marrow behind it. In a voxel of 5 mm a border
 that bone fills to a third therefore looks like an inside that it fills wholly; only the voxels around tell
 them apart. The network sees 5 x 5 x 5 of them. It learnt from phantoms, whose truth is known, drawn with
-slender and heavy, sparse and dense bones (``Testing/train_thick_voxels.py`` makes it again).
+slender and heavy, sparse and dense bones, the patient on the back (``Testing/train_thick_voxels.py`` makes
+it again).
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ _LUNG, _DENSE = -700, 110
 """HU: a voxel below the first holds no bone to speak of; one of bone, or beside it, is above the second."""
 _HU_SCALE, _MM_SCALE = 300.0, 5.0
 
+_AT_ONCE = 65_536
+"""Voxels judged at once: 100 MB, whatever the size of the volume; a chest at 64³ has 20,000."""
+
+Places = Mask | tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]
+"""Some voxels: as a mask, or by their indices."""
 Layer = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Weight and bias."""
 
@@ -44,10 +50,10 @@ def worth_a_look(hu: HU) -> Mask:
     return dilate(hu > _DENSE, 1.0, (1.0, 1.0, 1.0)) & (hu > _LUNG)
 
 
-def surroundings(hu: HU, at: Mask, spacing: Triple) -> npt.NDArray[np.float32]:
+def surroundings(hu: HU, at: Places, spacing: Triple) -> npt.NDArray[np.float32]:
     """Return what the network sees of each voxel in ``at``: (N, 128), 125 attenuations and 3 edges."""
-    padded = np.pad(np.clip(hu, *WINDOW), REACH, mode="edge")
     width = 2 * REACH + 1
+    padded = np.pad(np.clip(hu, *WINDOW), REACH, mode="edge")
     blocks = np.lib.stride_tricks.sliding_window_view(padded, (width, width, width))[at]
     seen = np.empty((len(blocks), width**3 + 3), np.float32)
     seen[:, :-3] = blocks.reshape(len(blocks), width**3) / np.float32(_HU_SCALE)
@@ -68,11 +74,14 @@ def likelihood(hu: HU, at: Mask, spacing: Triple) -> npt.NDArray[np.float32]:
 
     Judged as it is and as its mirror image: a mirrored patient gets mirrored bones.
     """
-    at = at & worth_a_look(hu)
-    seen, ((weight, bias), *deeper) = surroundings(hu, at, spacing), _layers()
-    odds = sum(_log_odds(seen, [(first, bias), *deeper]) for first in (weight, mirrored(weight)))
+    places = np.nonzero(at & worth_a_look(hu))
+    (weight, bias), *deeper = _layers()
     likely = np.zeros(hu.shape, np.float32)
-    likely[at] = 1 / (1 + np.exp(-np.clip(odds / 2, -30, 30)))
+    for first in range(0, len(places[0]), _AT_ONCE):
+        z, y, x = (axis[first : first + _AT_ONCE] for axis in places)
+        seen = surroundings(hu, (z, y, x), spacing)
+        odds = sum(_log_odds(seen, [(one, bias), *deeper]) for one in (weight, mirrored(weight)))
+        likely[z, y, x] = 1 / (1 + np.exp(-np.clip(odds / 2, -30, 30)))
     return likely
 
 

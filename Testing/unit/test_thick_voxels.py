@@ -14,16 +14,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from HAGANCore import resource_path
-from HAGANCore.segmentation import BONES, segment
-from HAGANCore.segmentation.thick import (
-    WEIGHTS,
-    is_thick,
-    likelihood,
-    mirrored,
-    surroundings,
-    worth_a_look,
-)
+from HAGANCore.segmentation import BONES, segment, thick
+from HAGANCore.segmentation.thick import WEIGHTS, is_thick, likelihood, mirrored, surroundings
 from HAGANCore.volumes.phantom import draw_parameters, make_phantom
+from HAGANCore.volumes.volume import Volume
 
 ROOT = Path(__file__).resolve().parents[2]
 CUBE = (6.0, 5.0, 5.0)
@@ -47,7 +41,7 @@ def test_bones_slender_or_heavy_sparse_or_dense(density: float, size: float) -> 
 def test_it_is_for_thick_voxels_only() -> None:
     assert is_thick(CUBE)
     assert is_thick((4.5, 8.0, 4.5))
-    for other in ((2.75, 2.5, 2.5), (11.0, 10.0, 10.0), (8.0, 0.7, 0.7), (4.0, 4.2, 4.2)):
+    for other in ((2.75, 2.5, 2.5), (11.0, 10.0, 10.0), (5.0, 0.7, 0.7), (4.49, 5.0, 5.0), (5.0, 5.0, 8.01)):
         assert not is_thick(other), other
 
 
@@ -70,10 +64,30 @@ def test_each_voxel_sees_its_own_surroundings() -> None:
     np.testing.assert_allclose(np.exp(seen[:, 125:]) * 5, [CUBE, CUBE], rtol=1e-6)
 
 
-def test_soft_tissue_alone_holds_no_bone() -> None:
-    hu = np.full((6, 6, 6), 50, np.int16)
-    assert not worth_a_look(hu).any()
-    assert not likelihood(hu, np.ones(hu.shape, bool), CUBE).any()
+def test_tissue_all_alike_is_no_bone_and_a_bone_is() -> None:
+    hu = np.full((9, 9, 9), 50, np.int16)
+    everywhere = np.ones(hu.shape, bool)
+    assert not likelihood(hu, everywhere, CUBE).any(), "nothing dense enough for a look"
+    hu[:] = 120
+    assert likelihood(hu, everywhere, CUBE).max() < 0.1
+    hu[2:7, 2:7, 2:7] = 400
+    assert likelihood(hu, everywhere, CUBE)[3:6, 3:6, 3:6].min() > 0.5
+
+
+def test_many_voxels_are_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    hu = np.random.default_rng(0).integers(-900, 700, (9, 10, 11)).astype(np.int16)
+    everywhere = np.ones(hu.shape, bool)
+    whole = likelihood(hu, everywhere, CUBE)
+    monkeypatch.setattr(thick, "_AT_ONCE", 100)
+    np.testing.assert_allclose(likelihood(hu, everywhere, CUBE), whole, atol=1e-6)
+
+
+def test_padding_beyond_the_ends_of_a_scan_changes_nothing() -> None:
+    volume = make_phantom(3, 64).volume
+    padded = np.pad(volume.array, ((8, 8), (0, 0), (0, 0)), constant_values=-2048)
+    geometry = replace(volume.geometry, shape=padded.shape)
+    measured, expected = segment(Volume(padded, geometry)), segment(volume)
+    assert measured.bones_ml == pytest.approx(expected.bones_ml, rel=0.003)
 
 
 def test_the_file_says_what_it_learnt_from() -> None:
@@ -84,7 +98,7 @@ def test_the_file_says_what_it_learnt_from() -> None:
     assert (ROOT / card["made_by"].split()[1]).is_file()
 
 
-def test_the_file_is_made_by_the_script(tmp_path: Path) -> None:
+def test_the_script_makes_such_a_file_and_the_same_again(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "Testing" / "train_thick_voxels.py"), "--phantoms", "3"]
     made = []
     for name in ("a", "b"):
