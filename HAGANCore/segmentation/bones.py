@@ -53,12 +53,20 @@ def bones_alone(bones: Mask, other: Mask, chest: Chest) -> Mask:
     inner = without_partial_edge(bones, chest.hu, chest.spacing)
     if not thick.is_thick(chest.spacing) or not bones.any():
         return inner
+    inner = erode(inner, 1.0, (1.0, 1.0, 1.0)) | _likely_bone(bones, other, chest)
+    pieces, counts = label(inner)
+    alone = np.bincount(pieces[bones], minlength=len(counts)) == 0
+    alone &= np.bincount(pieces[chest.deep | chest.between], minlength=len(counts)) > 0.5 * counts
+    return _with_marrow(inner & ~alone[pieces], chest)  # heart and liver have no bone of their own
+
+
+def _likely_bone(bones: Mask, other: Mask, chest: Chest) -> Mask:
+    """Return the thick voxels near ``bones`` that are likely bone."""
     near = dilate(bones, _APART, chest.spacing) & chest.body & ~other
     filled = np.flatnonzero(chest.body.any((1, 2)))
     # Slices of padding look like those next to them, as do the slices beyond the ends of the array.
     hu = chest.hu[np.clip(np.arange(len(chest.hu)), filled[0], filled[-1])]
-    likely = thick.likelihood(hu, near, chest.spacing) > _LIKELY
-    return _with_marrow(likely | erode(inner, 1.0, (1.0, 1.0, 1.0)), chest)
+    return thick.likelihood(hu, near, chest.spacing) > _LIKELY
 
 
 def edge_limits(hu: HU, spacing: Triple) -> HU:
