@@ -36,7 +36,9 @@ _VOXELS = 6000
 """Taken from each phantom."""
 _GAIN = 0.15
 """Largest change (of its logarithm) of how far bone lies above soft tissue: calibration of scanners."""
-_SOFT, _HU = 50.0, 300.0
+_SOFT = 50.0
+"""HU of soft tissue."""
+
 Samples = tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]
 
 

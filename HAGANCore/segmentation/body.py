@@ -17,7 +17,7 @@ _SHEET = 4.0
 _HOLE, _HOLE_WIDTH = 12.0, 40.0
 """Half the height and half the width in mm of a hole in the chest wall that is mended."""
 _LUNG_SHARE = 0.25
-"""Part of what a closed wall regains that is denser than open air, where it is lung."""
+"""Lung is denser than open air in more than this part of what a closed wall regains."""
 _LEAKED = 0.9
 """Part of the body's cross-section that is left where a lung was lost."""
 
@@ -33,13 +33,13 @@ def find_body(hu: HU, spacing: Triple) -> Mask:
     # Through a hole in a thin chest wall the lungs of a slice lie outside. The slices above and below tell,
     # or a wall closed across the hole.
     whole = closed(body, _HOLE, spacing, axes=(0,))
-    whole |= _with_air_inside(~_outside(hu, closed(trunk, _HOLE_WIDTH, spacing, axes=(1, 2))) & ~body, hu)
+    whole |= _with_lung(~_outside(hu, closed(trunk, _HOLE_WIDTH, spacing, axes=(1, 2))) & ~body, hu)
     leaked = body.sum((1, 2)) < _LEAKED * whole.sum((1, 2))
     body[leaked] |= whole[leaked]
     return body
 
 
-def _with_air_inside(regained: Mask, hu: HU) -> Mask:
+def _with_lung(regained: Mask, hu: HU) -> Mask:
     """Return the pieces of slices that hold lung: open air alone, as in an armpit, was closed by mistake."""
     pieces, counts = label_slices(regained)
     lung = np.bincount(pieces[hu > _OPEN_AIR], minlength=len(counts)) > _LUNG_SHARE * counts
