@@ -30,8 +30,8 @@ _EDGES = (4.5, 8.0)
 _LUNG, _DENSE = -700, 110
 """HU: a voxel below the first holds no bone to speak of; one of bone, or beside it, is above the second."""
 _HU_SCALE, _MM_SCALE = 300.0, 5.0
-_AT_ONCE = 65_536
-"""Voxels judged at once: 100 MB, whatever the size of the volume; a chest at 64³ has 20,000."""
+_AT_ONCE = 8_192
+"""Voxels judged at once: what they need stays in a cache; a chest at 64³ has 20,000."""
 
 Places = Mask | tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]
 """Some voxels: as a mask, or by their indices."""
