@@ -13,7 +13,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file
 
 from ..resources import resource_path
 from .grid import HU, Mask, Triple
@@ -94,5 +93,7 @@ def _log_odds(values: npt.NDArray[np.float32], layers: list[Layer]) -> npt.NDArr
 
 @cache
 def _layers() -> list[Layer]:
+    from safetensors.numpy import load_file  # the worker starts before Slicer's Python has it
+
     weights = load_file(resource_path(WEIGHTS))
     return [(weights[f"{number}.weight"], weights[f"{number}.bias"]) for number in (0, 2, 4)]
