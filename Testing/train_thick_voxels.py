@@ -24,7 +24,7 @@ from safetensors.torch import save
 from torch import nn
 
 from HAGANCore.files import written_whole
-from HAGANCore.segmentation.thick import REACH, WEIGHTS, mirrored, surroundings, worth_a_look
+from HAGANCore.segmentation.thick import REACH, WEIGHTS, mirrored, surroundings, windows, worth_a_look
 from HAGANCore.volumes.orientation import canonical_view
 from HAGANCore.volumes.phantom import Phantom, draw_parameters, make_phantom
 
@@ -71,7 +71,7 @@ def samples_of(index: int) -> Samples:
     places = places[rng.permutation(len(places))[:_VOXELS]]
     at = np.zeros(hu.shape, bool)
     at[tuple(places.T)] = True
-    return surroundings(hu, at, view.spacing).astype(np.float16), bones[at]
+    return surroundings(windows(hu), at, view.spacing).astype(np.float16), bones[at]
 
 
 def train(seen: torch.Tensor, bone: torch.Tensor) -> nn.Sequential:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .grid import HU, Mask, Triple
-from .morphology import at_sides, closed, dilate, erode, label, label_slices, largest
+from .morphology import at_sides, closed, dilate, erode, label, label_slices, largest, share_in
 
 TISSUE = -500
 """HU half way between air and soft tissue."""
@@ -42,7 +42,7 @@ def find_body(hu: HU, spacing: Triple) -> Mask:
 def _with_lung(regained: Mask, hu: HU) -> Mask:
     """Return the pieces of slices that hold lung: open air alone, as in an armpit, was closed by mistake."""
     pieces, counts = label_slices(regained)
-    lung = np.bincount(pieces[hu > _OPEN_AIR], minlength=len(counts)) > _LUNG_SHARE * counts
+    lung = share_in(hu > _OPEN_AIR, pieces, counts) > _LUNG_SHARE
     lung[0] = False
     return lung[pieces]
 

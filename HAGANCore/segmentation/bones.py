@@ -9,7 +9,7 @@ from . import thick
 from .chest import DENSEST_BONE, SOFT_TISSUE, Chest
 from .dense import not_bone
 from .grid import HU, Mask, Triple
-from .morphology import Components, at_sides, closed, dilate, erode, label, label_slices
+from .morphology import Components, at_sides, closed, dilate, erode, label, label_slices, share_in
 
 BONE_ABOVE = 140
 """HU that bone with its marrow reaches and soft tissue without contrast medium does not."""
@@ -55,8 +55,8 @@ def bones_alone(bones: Mask, other: Mask, chest: Chest) -> Mask:
         return inner
     inner = erode(inner, 1.0, (1.0, 1.0, 1.0)) | _likely_bone(bones, other, chest)
     pieces, counts = label(inner)
-    alone = np.bincount(pieces[bones], minlength=len(counts)) == 0
-    alone &= np.bincount(pieces[chest.deep | chest.between], minlength=len(counts)) > 0.5 * counts
+    alone = share_in(bones, pieces, counts) == 0
+    alone &= share_in(chest.deep | chest.between, pieces, counts) > 0.5
     return _with_marrow(inner & ~alone[pieces], chest)  # heart and liver have no bone of their own
 
 

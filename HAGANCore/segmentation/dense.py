@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from .chest import Chest
 from .grid import Mask
-from .morphology import Components, dilate, erode, label, opened
+from .morphology import dilate, erode, label, opened, share_in
 
 _BEHIND_BREASTBONE = 12.0
 """mm behind the front of the lungs up to which the breastbone may reach in between them."""
@@ -55,9 +54,9 @@ def _enhanced_organs(dense: Mask, chest: Chest) -> Mask:
         if level < _DENSEST_MARROW:
             free &= ~vertebrae
         pieces, counts = label(opened(free & (chest.hu > level), thickness, chest.spacing))
-        soft = (_mean(chest.hard, pieces, counts) < _HARDNESS) & (_mean(where, pieces, counts) > 0.5)
-        soft |= _mean(chest.between, pieces, counts) > 0.5
-        soft &= _mean(vertebrae, pieces, counts) < _MOSTLY_VERTEBRA
+        soft = (share_in(chest.hard, pieces, counts) < _HARDNESS) & (share_in(where, pieces, counts) > 0.5)
+        soft |= share_in(chest.between, pieces, counts) > 0.5
+        soft &= share_in(vertebrae, pieces, counts) < _MOSTLY_VERTEBRA
         soft[0] = False
         found |= dilate(soft[pieces], _RIM, chest.spacing) & free
         free &= ~found
@@ -69,12 +68,7 @@ def _deep_specks(dense: Mask, chest: Chest) -> Mask:
     pieces, counts = label(dense & ~chest.column)
     speck = counts * float(np.prod(chest.spacing)) / 1000.0 < _STONE
     if chest.enhanced:
-        speck |= _mean(chest.hard, pieces, counts) < _HARDNESS
-    speck &= _mean(chest.deep, pieces, counts) > 0.5
+        speck |= share_in(chest.hard, pieces, counts) < _HARDNESS
+    speck &= share_in(chest.deep, pieces, counts) > 0.5
     speck[0] = False
     return speck[pieces]
-
-
-def _mean(mask: Mask, pieces: Components, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return the share of each piece that lies in ``mask``."""
-    return np.bincount(pieces[mask], minlength=len(counts)) / np.maximum(counts, 1)

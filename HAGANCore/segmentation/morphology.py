@@ -92,6 +92,11 @@ def largest(mask: Mask) -> Mask:
     return components == counts.argmax() if counts.any() else np.zeros_like(mask)
 
 
+def share_in(mask: Mask, pieces: Components, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the share of each piece that lies in ``mask``."""
+    return np.bincount(pieces[mask], minlength=len(counts)) / np.maximum(counts, 1)
+
+
 def at_sides(components: Components, ends: bool = False) -> npt.NDArray[np.int64]:
     """Return how many voxels each component has on the four sides of the array, and on its two ``ends``."""
     faces = [components[:, 0], components[:, -1], components[:, :, 0], components[:, :, -1]]

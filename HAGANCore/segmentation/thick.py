@@ -48,13 +48,21 @@ def worth_a_look(hu: HU) -> Mask:
     return dilate(hu > _DENSE, 1.0, (1.0, 1.0, 1.0)) & (hu > _LUNG)
 
 
-def surroundings(hu: HU, at: Places, spacing: Triple) -> npt.NDArray[np.float32]:
-    """Return what the network sees of each voxel in ``at``: (N, 128), 125 attenuations and 3 edges."""
-    width = 2 * REACH + 1
+def windows(hu: HU) -> HU:
+    """Return the 5 x 5 x 5 voxels around every voxel, (z, y, x, 5, 5, 5): a view that holds no copies."""
     padded = np.pad(np.clip(hu, *WINDOW), REACH, mode="edge")
-    blocks = np.lib.stride_tricks.sliding_window_view(padded, (width, width, width))[at]
-    seen = np.empty((len(blocks), width**3 + 3), np.float32)
-    seen[:, :-3] = blocks.reshape(len(blocks), width**3) / np.float32(_HU_SCALE)
+    return np.lib.stride_tricks.sliding_window_view(padded, (2 * REACH + 1,) * 3)
+
+
+def surroundings(around: HU, at: Places, spacing: Triple) -> npt.NDArray[np.float32]:
+    """Return what the network sees of each voxel in ``at``: (N, 128), 125 attenuations and 3 edges.
+
+    ``around`` are the :func:`windows` of the volume.
+    """
+    blocks = around[at]
+    inputs = int(np.prod(blocks.shape[1:]))
+    seen = np.empty((len(blocks), inputs + 3), np.float32)
+    seen[:, :-3] = blocks.reshape(len(blocks), inputs) / np.float32(_HU_SCALE)
     seen[:, -3:] = np.log(np.asarray(spacing) / _MM_SCALE)
     return seen
 
@@ -74,11 +82,12 @@ def likelihood(hu: HU, at: Mask, spacing: Triple) -> npt.NDArray[np.float32]:
     """
     places = np.nonzero(at & worth_a_look(hu))
     (weight, bias), *deeper = _layers()
-    likely = np.zeros(hu.shape, np.float32)
+    both_ways = [[(first, bias), *deeper] for first in (weight, mirrored(weight))]
+    around, likely = windows(hu), np.zeros(hu.shape, np.float32)
     for first in range(0, len(places[0]), _AT_ONCE):
         z, y, x = (axis[first : first + _AT_ONCE] for axis in places)
-        seen = surroundings(hu, (z, y, x), spacing)
-        odds = sum(_log_odds(seen, [(one, bias), *deeper]) for one in (weight, mirrored(weight)))
+        seen = surroundings(around, (z, y, x), spacing)
+        odds = sum(_log_odds(seen, layers) for layers in both_ways)
         likely[z, y, x] = 1 / (1 + np.exp(-np.clip(odds / 2, -30, 30)))
     return likely
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from HAGANCore import resource_path
 from HAGANCore.segmentation import BONES, segment, thick
-from HAGANCore.segmentation.thick import WEIGHTS, is_thick, likelihood, mirrored, surroundings
+from HAGANCore.segmentation.thick import WEIGHTS, is_thick, likelihood, mirrored, surroundings, windows
 from HAGANCore.volumes.phantom import draw_parameters, make_phantom
 from HAGANCore.volumes.volume import Volume
 
@@ -50,7 +50,7 @@ def test_a_mirrored_patient_has_mirrored_bones() -> None:
     everywhere = np.ones(hu.shape, bool)
     flipped = likelihood(np.ascontiguousarray(hu[:, :, ::-1]), everywhere, CUBE)
     np.testing.assert_allclose(flipped[:, :, ::-1], likelihood(hu, everywhere, CUBE), atol=1e-5)
-    seen = surroundings(hu, everywhere, CUBE)
+    seen = surroundings(windows(hu), everywhere, CUBE)
     np.testing.assert_array_equal(mirrored(mirrored(seen)), seen)
 
 
@@ -58,7 +58,7 @@ def test_each_voxel_sees_its_own_surroundings() -> None:
     hu = np.arange(7 * 8 * 9, dtype=np.int16).reshape(7, 8, 9) - 250
     at = np.zeros(hu.shape, bool)
     at[3, 4, 5] = at[2, 2, 2] = True
-    seen = surroundings(hu, at, CUBE)
+    seen = surroundings(windows(hu), at, CUBE)
     np.testing.assert_allclose(seen[1, :125].reshape(5, 5, 5) * 300, hu[1:6, 2:7, 3:8], atol=1e-3)
     np.testing.assert_allclose(seen[0, :125].reshape(5, 5, 5) * 300, hu[:5, :5, :5], atol=1e-3)
     np.testing.assert_allclose(np.exp(seen[:, 125:]) * 5, [CUBE, CUBE], rtol=1e-6)
