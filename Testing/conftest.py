@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from HAGANCore.gans.hagan import Architecture, Encoder, Generator, GroundEncoder, Normalisation
 from HAGANCore.models.modelfile import ModelDescription, write_model
-from HAGANCore.networks import Architecture, Encoder, Generator, GroundEncoder, Normalisation
 from HAGANCore.volumes.profiles import profile_named
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from HAGANCore.gans.hagan import Architecture
 from HAGANCore.models.description import ModelDescription
-from HAGANCore.networks import Architecture
 from HAGANCore.volumes.profiles import PROFILES
 
 SMALL = Architecture(

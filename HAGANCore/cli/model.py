@@ -204,9 +204,9 @@ def _new_options(parser: argparse.ArgumentParser) -> None:
 def _new(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     import torch
 
+    from ..gans.hagan import HAGAN, Architecture
     from ..models.card import card_text
-    from ..models.modelfile import NETWORKS, ModelDescription, read_model, write_model
-    from ..networks import Architecture
+    from ..models.modelfile import ModelDescription, read_model, write_model
     from ..volumes.profiles import profile_named
 
     with made_of_options():
@@ -234,15 +234,10 @@ def _new(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
-        networks = {name: kind(architecture) for name, kind in NETWORKS.items()}
-    path = write_model(
-        args.out,
-        description,
-        generator=networks["generator"],
-        encoder=networks["encoder"],
-        ground_encoder=networks["ground_encoder"],
-        discriminator=networks["discriminator"] if args.discriminator else None,
-    )
+        # The discriminator last: a file without it holds the same weights as one with it.
+        names = (*HAGAN.shipped, *(["discriminator"] if args.discriminator else []))
+        networks: dict[str, Any] = {name: HAGAN.parts[name](architecture) for name in names}
+    path = write_model(args.out, description, **networks)
     model = read_model(path)
     document = _document(model)
     console.print(card_text(model))
@@ -327,7 +322,8 @@ def _document(model: ModelFile) -> dict[str, Any]:
         "bytes": model.bytes,
         "size": architecture.size,
         "classes": architecture.classes,
-        "parameters": count_parameters(architecture),
+        "kind": model.description.kind,
+        "parameters": count_parameters(architecture, model.description.kind),
         "stored": list(model.stored),
         "description": model.description.to_dict(),
     }

@@ -24,6 +24,7 @@ _EPILOG = """examples:
   hagan train cohort --out run                              the published sizes, the corrected training
   hagan train cohort --out run --preset reference           the published behaviour, to compare with
   hagan train cohort --out run --set latent=128 --set generator_width=8 --iterations 20000
+  hagan train cohort --out run --gan wgan-gp                another GAN, to compare with
   hagan train cohort --out run --resume                     go on after a stop, or for more iterations
   tensorboard --logdir run                                  watch losses and logits
 
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "cohort", metavar="COHORT", help="folder made by 'hagan preprocess' or 'hagan phantom'"
     )
     parser.add_argument("--out", type=output, required=True, metavar="RUN", help="run folder")
+    parser.add_argument("--gan", metavar="KIND", help="the GAN to train: hagan (default) or wgan-gp")
     parser.add_argument("--preset", help="'default' (corrected) or 'reference' (published behaviour)")
     parser.add_argument("--config", metavar="FILE", help="JSON file with fields of the configuration")
     parser.add_argument(
@@ -83,8 +85,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     cohort = Cohort.open(args.cohort)
     _refuse_endless_batch(config, len(cohort))
     model_file = out / _MODEL
-    if args.resume and reached >= config.total_iterations:
-        console.print(f"Already at iteration {reached} of {config.total_iterations}; nothing to train.")
+    if args.resume and reached >= config.all_iterations:
+        console.print(f"Already at iteration {reached} of {config.all_iterations}; nothing to train.")
         # Written again only where the file would be another one: with other texts or another type.
         if model_file.is_file() and card is None and args.store == "float32":
             return _document(out, reached, training_state(out).seconds, model_file)
@@ -92,14 +94,14 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     describe_model(trainer, card)  # what is wrong with name or card is said now, not when training is done
     if importlib.util.find_spec("tensorboard") is None:
         console.warn("TensorBoard is not installed, so the log is in log.jsonl only; pip install tensorboard")
-    if trainer.iteration < config.total_iterations:
+    if trainer.iteration < config.all_iterations:
         console.print(
-            f"Training on {len(cohort)} volumes of {cohort.size}³, {trainer.device}, "
+            f"Training {trainer.gan.title} on {len(cohort)} volumes of {cohort.size}³, {trainer.device}, "
             f"{'bfloat16' if trainer.dtype else 'float32'}, iterations {trainer.iteration} to "
-            f"{config.total_iterations}, run folder {out}"
+            f"{config.all_iterations}, run folder {out}"
         )
     with marked_training(out):
-        finished = trainer.iteration >= config.total_iterations or _train(trainer, args.minutes, console)
+        finished = trainer.iteration >= config.all_iterations or _train(trainer, args.minutes, console)
         if finished:
             export_model(trainer, model_file, card, getattr(torch, args.store))
     if finished:
@@ -167,7 +169,7 @@ def _train(trainer: Trainer, minutes: float, console: Console) -> bool:
     from ..memory import is_out_of_memory
 
     config = trainer.config
-    with console.progress("train", trainer.iteration / max(1, config.total_iterations)) as progress:
+    with console.progress("train", trainer.iteration / max(1, config.all_iterations)) as progress:
         try:
             return trainer.run(progress, minutes)
         except (RuntimeError, MemoryError) as error:
@@ -188,6 +190,8 @@ def _configuration(args: argparse.Namespace, out: Path) -> TrainingConfig:
     changes = dict(_assignment(text) for text in args.set)
     if args.iterations is not None:
         changes["iterations"] = args.iterations
+    if args.gan is not None:
+        changes["gan"] = args.gan
     if args.preset and args.config:
         raise UsageError('Give --preset or --config, not both; a configuration file can name its "preset".')
     if args.config:
@@ -196,7 +200,7 @@ def _configuration(args: argparse.Namespace, out: Path) -> TrainingConfig:
         config = TrainingConfig.of_run(out)
     else:
         with made_of_options():
-            config = preset_named(args.preset or "default")
+            config = preset_named(args.preset or "default", args.gan or "hagan")
     with made_of_options():
         return config.changed(changes)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import HaganError
-from ..networks import SLABS, one_hot
+from ..gans.hagan import SLABS, one_hot
 from ..progress import Progress, no_progress, part_of
 from ..volumes.checks import check_scan
 from ..volumes.preprocess import Prepared, prepare

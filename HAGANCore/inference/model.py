@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ..errors import HaganError, OutOfMemory
+from ..gans.layers import one_hot
 from ..memory import is_out_of_memory
 from ..models.modelfile import ModelDescription, ModelFile, read_model, resolve_model
-from ..networks import Architecture, Encoder, GroundEncoder, one_hot
 from ..progress import Progress, no_progress, part_of
 from ..volumes.preprocess import restore
 from ..volumes.profiles import Profile
@@ -26,6 +26,7 @@ from ..volumes.volume import Volume
 from .latentfile import Latent
 from .planning import Plan, Precision, plan, smaller_plan
 from .streaming import StreamedGenerator
+from .whole import WholeGenerator
 
 if TYPE_CHECKING:
     from .encode import Encoding
@@ -69,10 +70,11 @@ class Model:
         memory_limit: int | None = None,
     ) -> None:
         self.file = file
-        self.plan: Plan = plan(file.description.architecture, device, precision, memory_limit)
+        said = file.description
+        self.plan: Plan = plan(said.architecture, device, precision, memory_limit, said.kind)
         self.notes: list[str] = []
-        self._streamed: StreamedGenerator | None = None
-        self._encoders: tuple[Encoder, GroundEncoder] | None = None
+        self._generator: Any = None
+        self._encoders: tuple[Any, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -85,7 +87,7 @@ class Model:
         return self.file.description
 
     @property
-    def architecture(self) -> Architecture:
+    def architecture(self) -> Any:
         """Sizes and widths of the networks."""
         return self.description.architecture
 
@@ -253,7 +255,7 @@ class Model:
         self._check(latent)
         window = self.profile.window if latent.preparation is None else latent.preparation.window
 
-        def make(generator: StreamedGenerator) -> np.ndarray:
+        def make(generator: Any) -> np.ndarray:
             return _cube(generator, *self.tensors(latent), self.profile.unit, window, preview, progress)
 
         return self.with_fallback(make, progress)
@@ -266,7 +268,7 @@ class Model:
         label = torch.tensor([latent.class_index], device=self.plan.device)
         return z, one_hot(label, self.architecture.classes)
 
-    def encoders(self) -> tuple[Encoder, GroundEncoder]:
+    def encoders(self) -> tuple[Any, Any]:
         """Return E^H and E^G in float32 on the device of the work.
 
         Raises:
@@ -281,11 +283,11 @@ class Model:
                 )
             for network in (encoder, ground):
                 # 1.6 times as fast on a CPU with AVX-512, the same to 4e-6; torch's own types leave it out.
-                network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+                network.to(memory_format=torch.channels_last_3d)
             self._encoders = encoder.to(self.plan.device), ground.to(self.plan.device)
         return self._encoders
 
-    def with_fallback(self, work: Callable[[StreamedGenerator], _T], progress: Progress) -> _T:
+    def with_fallback(self, work: Callable[[Any], _T], progress: Progress) -> _T:
         """Do work with the generator; where memory runs out, say so and do it again in a smaller way.
 
         Raises:
@@ -309,15 +311,19 @@ class Model:
             self.notes.append(f"Memory ran out; went on with {smaller.text}.")
             progress(0.0, self.notes[-1])
 
-    def generator(self) -> StreamedGenerator:
-        """Return the generator as the plan wants it."""
-        if self._streamed is None:
+    def generator(self) -> Any:
+        """Return the generator as the plan wants it: streamed for HA-GAN, else whole."""
+        if self._generator is None:
             generator = self.file.generator().to(self.plan.device)
-            self._streamed = StreamedGenerator(generator, self.plan.dtype, self.plan.slab_bytes)
-        return self._streamed
+            self._generator = (
+                StreamedGenerator(generator, self.plan.dtype, self.plan.slab_bytes)
+                if self.plan.kind == "hagan"
+                else WholeGenerator(generator, self.architecture, self.plan.dtype)
+            )
+        return self._generator
 
     def _forget(self) -> None:
-        self._streamed = self._encoders = None
+        self._generator = self._encoders = None
         if self.plan.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -366,7 +372,7 @@ class Model:
 
 
 def _cube(
-    generator: StreamedGenerator,
+    generator: Any,
     z: Tensor,
     classes: Tensor | None,
     unit: str,

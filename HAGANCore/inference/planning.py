@@ -7,18 +7,19 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from ..devices import choose_device, computes_bfloat16
 from ..errors import HaganError
+from ..gans.hagan import Architecture, Generator
+from ..gans.layers import UpsampleConv3d
 from ..memory import free_memory
-from ..networks import Architecture, Generator
-from ..networks.layers import UpsampleConv3d
 from ..processes import available_cores
 from .streaming import COMMON_BYTES, SLAB_BYTES
+from .whole import whole_cost
 
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -34,7 +35,9 @@ _GB = 1e9
 class Plan:
     """Where and how volumes are made."""
 
-    architecture: Architecture
+    architecture: Any
+    kind: str = "hagan"
+    """The GAN; only HA-GAN's volumes are streamed."""
     device: torch.device
     dtype: torch.dtype
     slab_bytes: int
@@ -65,10 +68,11 @@ class Plan:
 
 
 def plan(
-    architecture: Architecture,
+    architecture: Any,
     device: str = "auto",
     precision: Precision = "auto",
     memory_limit: int | None = None,
+    kind: str = "hagan",
 ) -> Plan:
     """Choose device, precision and slabs for making volumes.
 
@@ -78,16 +82,17 @@ def plan(
         precision: ``auto`` (bfloat16 where the device computes in it, else float32), ``float32`` or
             ``bfloat16``.
         memory_limit: use no more than this many bytes, though more may be free.
+        kind: of the GAN.
 
     Raises:
         HaganError: the device is not there, or even one slab at a time does not fit into its memory.
     """
     if device != "auto":
-        return _plan_on(architecture, choose_device(device), precision, memory_limit)
+        return _plan_on(kind, architecture, choose_device(device), precision, memory_limit)
     if torch.cuda.is_available():
         with suppress(HaganError):  # too small, or full: the plan's line says that the CPU does the work
-            return _plan_on(architecture, torch.device("cuda"), precision, memory_limit)
-    return _plan_on(architecture, torch.device("cpu"), precision, memory_limit)
+            return _plan_on(kind, architecture, torch.device("cuda"), precision, memory_limit)
+    return _plan_on(kind, architecture, torch.device("cpu"), precision, memory_limit)
 
 
 def smaller_plan(current: Plan) -> Plan | None:
@@ -96,19 +101,20 @@ def smaller_plan(current: Plan) -> Plan | None:
     Whole volume on a GPU → slab by slab there → slab by slab on the CPU → smallest slabs on the CPU.
     """
     free = free_memory(current.device)
+    kind = current.kind
     if current.device.type != "cpu":
-        if not current.streaming:
-            return _made(current.architecture, current.device, current.dtype, SLAB_BYTES, free)
+        if kind == "hagan" and not current.streaming:
+            return _made(kind, current.architecture, current.device, current.dtype, SLAB_BYTES, free)
         cpu = torch.device("cpu")
         dtype = _dtype(cpu, "auto")
-        return _made(current.architecture, cpu, dtype, SLAB_BYTES, free_memory(cpu))
-    if current.slab_bytes > 0:
-        return _made(current.architecture, current.device, current.dtype, 0, free)
+        return _made(kind, current.architecture, cpu, dtype, SLAB_BYTES, free_memory(cpu))
+    if kind == "hagan" and current.slab_bytes > 0:
+        return _made(kind, current.architecture, current.device, current.dtype, 0, free)
     return None
 
 
 def _plan_on(
-    architecture: Architecture, device: torch.device, precision: Precision, limit: int | None
+    kind: str, architecture: Any, device: torch.device, precision: Precision, limit: int | None
 ) -> Plan:
     dtype = _dtype(device, precision)
     free = free_memory(device)
@@ -116,20 +122,35 @@ def _plan_on(
         free = limit if free is None else min(free, limit)
     # On a CPU small slabs are also the fastest way; on a GPU large ones are.
     sizes = (SLAB_BYTES, 0) if device.type == "cpu" else (_WHOLE, 16 * SLAB_BYTES, SLAB_BYTES, 0)
-    for slab_bytes in sizes:
-        made = _made(architecture, device, dtype, slab_bytes, free)
+    for slab_bytes in sizes if kind == "hagan" else (_WHOLE,):
+        made = _made(kind, architecture, device, dtype, slab_bytes, free)
         if free is None or made.bytes_needed <= free:
             return made
     assert free is not None
     raise HaganError(
-        f"A volume of {architecture.size}³ voxels needs {made.bytes_needed / _GB:.2f} GB even slab by slab; "
+        f"A volume of {architecture.size}³ voxels needs {made.bytes_needed / _GB:.2f} GB"
+        f"{' even slab by slab' if made.streaming else ''}; "
         f"{_device_name(device)} has {free / _GB:.2f} GB free. Close other programs or take a smaller model."
     )
 
 
 def _made(
-    architecture: Architecture, device: torch.device, dtype: torch.dtype, slab_bytes: int, free: int | None
+    kind: str, architecture: Any, device: torch.device, dtype: torch.dtype, slab_bytes: int, free: int | None
 ) -> Plan:
+    if kind != "hagan":
+        needed, work = whole_cost(kind, architecture, dtype)
+        return Plan(
+            kind=kind,
+            architecture=architecture,
+            device=device,
+            dtype=dtype,
+            slab_bytes=_WHOLE,
+            streaming=False,
+            slabs=1,
+            bytes_needed=needed + _RUNTIME_BYTES.get(device.type, 0),
+            bytes_free=free,
+            seconds=_OVERHEAD * work / _speed(device, dtype),
+        )
     depth = _slab_depth(architecture, dtype, slab_bytes)
     return Plan(
         architecture=architecture,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..networks import SLABS
+from ..gans.hagan import SLABS
 from ..progress import Progress, no_progress
 from .differentiable import features_of, low_of, slab_of
 from .streaming import StreamedGenerator

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..networks.layers import UpsampleConv3d, VoxelNorm, fold_upsampling
+from ..gans.layers import UpsampleConv3d, VoxelNorm, fold_upsampling
 
 _PARITY_TAPS = ([3, 1], [2, 0])
 """Taps of the folded 4-tap kernel that reach an even (odd) output voxel, from the lower input voxel up."""

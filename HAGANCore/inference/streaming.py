@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..networks import Generator
-from ..networks.layers import Block, VoxelNorm
+from ..gans.hagan import Generator
+from ..gans.layers import Block, VoxelNorm
 from .slab_layers import ChannelStatistics, PhaseConv, SlabConv, group_norm_relu, voxel_norm_relu_
 
 SLAB_BYTES = 8 << 20

@@ -21,7 +21,7 @@ from ..errors import HaganError
 from .extras import estimators
 
 if TYPE_CHECKING:
-    from ..networks import Generator
+    from ..gans.hagan import Generator
 
 Method = Literal["ridge", "svm"]
 FEWEST = 30

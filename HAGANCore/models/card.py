@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from .modelfile import NETWORKS, ModelFile, count_parameters
+from .modelfile import ModelFile, count_parameters
 
 
 def card_rows(model: ModelFile) -> dict[str, str]:
     """Return the card's rows: heading, text; what is not known is left out."""
     said = model.description
     architecture, profile = said.architecture, said.profile
-    parameters = count_parameters(architecture)
+    parameters = count_parameters(architecture, said.kind)
     networks = [
         f"{name.replace('_', ' ')} {parameters[name]:,}{'' if name in model.stored else ' (not in the file)'}"
-        for name in NETWORKS
+        for name in model.gan.parts
     ]
     low, high = (f"{edge:g}".replace("-", "−") for edge in profile.window)
     # x, y, z, as every viewer says it; the array is z, y, x.
@@ -26,12 +26,13 @@ def card_rows(model: ModelFile) -> dict[str, str]:
     rows = {
         "File": f"{model.path} ({model.bytes:,} bytes)",
         "SHA-256": model.sha256,
+        "GAN": model.gan.title,
         "Volume": f"{architecture.size}³ voxels, {profile.modality} in {profile.unit}, {low} to {high}",
         "Profile": f"{profile.name}: {extent} mm ({'true' if profile.physical else 'nominal'} size)",
         "Latent": f"{architecture.latent} numbers",
         "Classes": ", ".join(said.classes) or "none",
         "Directions": ", ".join(directions) or "none",
-        "Normalisation": architecture.normalisation,
+        "Normalisation": getattr(architecture, "normalisation", ""),
         "Parameters": f"{', '.join(networks)}; total {parameters['total']:,}",
         **_training_rows(said.training),
         "Licence": said.licence,

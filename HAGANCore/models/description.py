@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import HaganError
-from ..networks import Architecture
+from ..gans import GAN, gan_of
 from ..volumes.profiles import Profile
 from .errors import ModelFileError
 from .strictjson import parse_strict
 
 FORMAT = "hagan-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_DOCUMENT_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TEXTS = ("title", "summary", "licence", "intended_use", "citation")
@@ -34,7 +34,10 @@ class ModelDescription:
     """What a person reads in a list."""
     summary: str = ""
     """A few sentences: what the volumes show and what was measured."""
-    architecture: Architecture
+    kind: str = "hagan"
+    """The GAN that its networks are of, a key of ``HAGANCore.gans.GANS``."""
+    architecture: Any
+    """The numbers of its networks, an ``Architecture`` of that GAN."""
     profile: Profile
     classes: tuple[str, ...] = ()
     """Names of the classes, in the order of the one-hot label; as many as ``architecture.classes``."""
@@ -59,6 +62,7 @@ class ModelDescription:
             "name": self.name,
             "title": self.title,
             "summary": self.summary,
+            "kind": self.kind,
             "architecture": self.architecture.to_dict(),
             "profile": self.profile.to_dict(),
             "classes": list(self.classes),
@@ -82,6 +86,8 @@ class ModelDescription:
             )
         _check_version(document.get("version"))
         values = {key: value for key, value in document.items() if key not in ("format", "version")}
+        if document["version"] == 1:  # before there was another GAN than this one
+            values.setdefault("kind", "hagan")
         known = {entry.name for entry in fields(cls)}
         if unknown := sorted(values.keys() - known):
             raise ModelFileError(f"The description has the unknown entry {unknown[0]!r}.")
@@ -91,7 +97,7 @@ class ModelDescription:
             if not isinstance(values[name], list):
                 raise ModelFileError(f"'{name}' must be a list; found {values[name]!r}.")
             values[name] = tuple(values[name])
-        values["architecture"] = _architecture(values["architecture"])
+        values["architecture"] = _architecture(_gan(values["kind"]), values["architecture"])
         values["profile"] = _profile(values["profile"])
         return cls(**values)
 
@@ -145,13 +151,16 @@ def _check_version(version: Any) -> None:
         )
 
 
-def _architecture(values: Any) -> Architecture:
-    if isinstance(values, dict):
-        for key, value in values.items():
-            if key != "normalisation" and type(value) is not int:
-                raise ModelFileError(f"The architecture's {key!r} must be a whole number; found {value!r}.")
+def _gan(kind: Any) -> type[GAN]:
     try:
-        return Architecture.from_dict(values)
+        return gan_of(str(kind))
+    except HaganError as error:
+        raise ModelFileError(f"{error} Update HAGANCore if the model is newer.") from None
+
+
+def _architecture(gan: type[GAN], values: Any) -> Any:
+    try:
+        return gan.Architecture.from_dict(values)
     except HaganError as error:
         raise ModelFileError(str(error)) from None
 
@@ -169,6 +178,8 @@ def _problem_with(description: ModelDescription) -> str | None:
     for key in _TEXTS:
         if not isinstance(getattr(description, key), str):
             return f"'{key}' must be a text; found {getattr(description, key)!r}"
+    if not isinstance(description.architecture, _gan(description.kind).Architecture):
+        return f"its architecture is not one of {description.kind!r}"
     if not isinstance(description.training, dict):
         return f"'training' must be an object; found {description.training!r}"
     return _problem_with_classes(description) or _problem_with_directions(description.directions)

@@ -1,7 +1,8 @@
 """The model file: all weights of a model and what is known of it, in one safetensors file.
 
-Tensors are ``generator.*``, ``encoder.*``, ``ground_encoder.*``, ``discriminator.*`` (the networks' own
-names behind the prefix) and ``directions.*``; the metadata entry ``hagan`` is the JSON document of
+Tensors are those of the networks of its GAN (``generator.*``; of HA-GAN also
+``encoder.*``, ``ground_encoder.*``, ``discriminator.*``: the networks' own names behind the prefix) and
+``directions.*``; the metadata entry ``hagan`` is the JSON document of
 :class:`~HAGANCore.models.description.ModelDescription`.
 
 The content decides what a file is, never its extension. Nothing is unpickled: a PyTorch checkpoint is
@@ -12,10 +13,10 @@ with the networks that the document describes before any memory is taken for the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -23,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..files import written_whole
-from ..networks import Architecture, Discriminator, Encoder, Generator, GroundEncoder
+from ..gans import GAN, gan_of
 from .container import Container, check_finite, read_container
 from .description import ModelDescription
 from .errors import ModelFileError
@@ -31,7 +32,6 @@ from .hashing import sha256_of
 from .registry import resolve_model
 
 __all__ = [
-    "NETWORKS",
     "ModelDescription",
     "ModelFile",
     "ModelFileError",
@@ -43,18 +43,10 @@ __all__ = [
     "write_model",
 ]
 
-NETWORKS: dict[str, Callable[[Architecture], nn.Module]] = {
-    "generator": Generator,
-    "encoder": Encoder,
-    "ground_encoder": GroundEncoder,
-    "discriminator": Discriminator,
-}
-"""Prefix in the file: the network it belongs to. Only the generator must be there."""
-
 MAX_DIRECTION_BYTES = 64 << 20
-_MAKE_LATENTS = ("generator", "encoder", "ground_encoder")
 _METADATA_KEY = "hagan"
-_Network = TypeVar("_Network", bound=nn.Module)
+_COUNTER = "num_batches_tracked"
+"""A buffer of batch normalisation that nothing reads: no tensor of a model file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +58,8 @@ class ModelFile:
     sha256: str
     """Hash of the whole file: what provenance refers to."""
     networks_sha256: str
-    """Hash of the weights of G, E^H and E^G: what latents and directions belong to. It stays the same when
-    directions or texts in the file change."""
+    """Hash of the weights that make volumes and latents (G, E^H and E^G of HA-GAN): what latents and
+    directions belong to. It stays the same when directions or texts in the file change."""
     stored: tuple[str, ...]
     """Names of the networks in the file."""
     directions: dict[str, Tensor]
@@ -83,27 +75,32 @@ class ModelFile:
         """Its length."""
         return self.container.bytes
 
-    def generator(self) -> Generator:
+    @property
+    def gan(self) -> type[GAN]:
+        """The GAN that the networks are of."""
+        return gan_of(self.description.kind)
+
+    def generator(self) -> Any:
         """Return G in float32, evaluation mode, without gradients.
 
         Raises:
-            ModelFileError: a weight is not finite, or the file has changed; so for all four networks.
+            ModelFileError: a weight is not finite, or the file has changed; so for all networks.
         """
-        generator = self._network("generator", Generator)
+        generator = self.network("generator")
         assert generator is not None  # read_model refuses files without one
         return generator
 
-    def encoder(self) -> Encoder | None:
+    def encoder(self) -> Any:
         """Return E^H, or None where the file has none."""
-        return self._network("encoder", Encoder)
+        return self.network("encoder")
 
-    def ground_encoder(self) -> GroundEncoder | None:
+    def ground_encoder(self) -> Any:
         """Return E^G, or None where the file has none."""
-        return self._network("ground_encoder", GroundEncoder)
+        return self.network("ground_encoder")
 
-    def discriminator(self) -> Discriminator | None:
+    def discriminator(self) -> Any:
         """Return D, or None where the file has none."""
-        return self._network("discriminator", Discriminator)
+        return self.network("discriminator")
 
     def check_weights(self) -> dict[str, int]:
         """Build every network in the file, one after the other; return how many parameters each has.
@@ -113,17 +110,18 @@ class ModelFile:
         """
         counts = {}
         for name in self.stored:
-            network = self._network(name, NETWORKS[name])
+            network = self.network(name)
             assert network is not None  # it is stored
             counts[name] = sum(parameter.numel() for parameter in network.parameters())
         return counts
 
-    def _network(self, name: str, kind: Callable[[Architecture], _Network]) -> _Network | None:
+    def network(self, name: str) -> nn.Module | None:
+        """Return a network by its name, like :meth:`generator`; None where the file has none."""
         if name not in self.stored:
             return None
         state = self.container.load(name)
         with torch.device("meta"):
-            network = kind(self.description.architecture)
+            network = self.gan.parts[name](self.description.architecture)
         network.load_state_dict(state, assign=True)
         return network.eval().requires_grad_(False)
 
@@ -155,7 +153,7 @@ def read_model(path: Path | str) -> ModelFile:
         container=container,
         description=description,
         sha256=sha256_of(container.path),
-        networks_sha256=container.sha256_of(_MAKE_LATENTS),
+        networks_sha256=container.sha256_of(gan_of(description.kind).shipped),
         stored=stored,
         directions=directions,
     )
@@ -165,40 +163,33 @@ def write_model(
     path: Path | str,
     description: ModelDescription,
     *,
-    generator: nn.Module | Mapping[str, Tensor],
-    encoder: nn.Module | Mapping[str, Tensor] | None = None,
-    ground_encoder: nn.Module | Mapping[str, Tensor] | None = None,
-    discriminator: nn.Module | Mapping[str, Tensor] | None = None,
     directions: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
+    **networks: Any,
 ) -> Path:
     """Write a model file; it is whole and on the disk when this returns, or not there at all.
 
     Args:
         path: where to; parent folders are made.
         description: checked against the networks.
-        generator: G or its state dict, on any device.
-        encoder: E^H, likewise.
-        ground_encoder: E^G, likewise.
-        discriminator: D, likewise; only needed to go on training.
         directions: tensors by direction name (or ``NAME.PART``); always stored in float32.
         dtype: ``float32``, or ``float16`` or ``bfloat16`` for half the bytes.
+        networks: networks of the description's GAN, or their state dicts, on any device, by name; only
+            ``generator`` must be there, and a discriminator is only needed to go on training.
 
     Raises:
         ModelFileError: tensors that do not fit the description, or that are not finite in ``dtype``; a full
             disk.
     """
-    networks = {
-        "generator": generator,
-        "encoder": encoder,
-        "ground_encoder": ground_encoder,
-        "discriminator": discriminator,
-    }
     tensors: dict[str, Tensor] = {}
     for prefix, network in networks.items():
         if network is not None:
             state = network.state_dict() if isinstance(network, nn.Module) else network
-            tensors |= {f"{prefix}.{name}": _storable(value, dtype) for name, value in state.items()}
+            tensors |= {
+                f"{prefix}.{name}": _storable(value, dtype)
+                for name, value in state.items()
+                if not name.endswith(_COUNTER)
+            }
     for name, value in (directions or {}).items():
         tensors[f"directions.{name}"] = _storable(value, torch.float32)
     for name, tensor in tensors.items():
@@ -249,12 +240,12 @@ def _write(path: Path, description: ModelDescription, tensors: Mapping[str, Tens
     return path
 
 
-def count_parameters(architecture: Architecture) -> dict[str, int]:
+def count_parameters(architecture: Any, kind: str = "hagan") -> dict[str, int]:
     """Return the number of parameters of each network and their ``total``; allocates nothing."""
     counts = {}
-    for name, kind in NETWORKS.items():
+    for name, make in gan_of(kind).parts.items():
         with torch.device("meta"):
-            counts[name] = sum(parameter.numel() for parameter in kind(architecture).parameters())
+            counts[name] = sum(p.numel() for p in make(architecture).parameters())
     return counts | {"total": sum(counts.values())}
 
 
@@ -274,12 +265,14 @@ def _description(container: Container) -> ModelDescription:
 def _check_shapes(shapes: dict[str, tuple[int, ...]], description: ModelDescription) -> tuple[str, ...]:
     left = dict(shapes)
     stored = []
-    for prefix, kind in NETWORKS.items():
+    for prefix, make in gan_of(description.kind).parts.items():
         if not any(name.startswith(f"{prefix}.") for name in shapes):
             continue
         with torch.device("meta"):
-            expected = kind(description.architecture).state_dict()
+            expected = make(description.architecture).state_dict()
         for name, tensor in expected.items():
+            if name.endswith(_COUNTER):
+                continue
             found = left.pop(f"{prefix}.{name}", None)
             if found is None:
                 raise ModelFileError(f"The tensor '{prefix}.{name}' is missing.")

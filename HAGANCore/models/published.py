@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import HaganError
-from ..networks import Architecture
+from ..gans.hagan import HAGAN, Architecture
 from ..volumes.profiles import Profile
 from .description import ModelDescription
 from .errors import ModelFileError
@@ -28,11 +28,6 @@ from .modelfile import write_model
 FILE_PREFIXES = {"generator": "G", "discriminator": "D", "encoder": "E", "ground_encoder": "Sub_E"}
 """Network: how the name of its published file begins."""
 
-CITATION = (
-    "Sun L., Chen J., Xu Y., Gong M., Yu K., Batmanghelich K. Hierarchical Amortized GAN for 3D High "
-    "Resolution Medical Image Synthesis. IEEE J Biomed Health Inform 26(8):3966-3975, 2022. "
-    "doi 10.1109/JBHI.2022.3172976"
-)
 PUBLISHED_LATENT = 1024
 _FIRST_LAYER_OF_SIZE = {256: 1, 128: 2}
 _SAFE_TORCH = (2, 6)
@@ -108,7 +103,7 @@ def import_published(
         training={"imported_from": {p.name: sha256_of(p) for p in checkpoints.values()}},
         licence="Not stated by the authors of HA-GAN; ask them before passing the weights on.",
         intended_use="Research. Not for diagnosis.",
-        citation=CITATION,
+        citation=HAGAN.source,
     )
     renamed = {network: _rename(network, state) for network, state in states.items()}
     return write_model(

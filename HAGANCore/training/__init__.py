@@ -1,4 +1,4 @@
-"""Training: configuration, phases, losses, checkpoints, data, logging."""
+"""Training: the loop, its configuration, checkpoints, data order, log. No word of any GAN in it."""
 
 from .config import PRESETS, TrainingConfig
 from .trainer import Trainer

@@ -13,7 +13,7 @@ from ..errors import Cancelled, HaganError
 from ..files import written_whole
 
 FORMAT = "hagan-checkpoint"
-VERSION = 3
+VERSION = 4
 _NAME = re.compile(r"iteration-(\d{8})\.pt")
 
 

@@ -42,9 +42,9 @@ class DataOrder:
 
 
 def batches(
-    cohort: Cohort, order: DataOrder, batch: int, first: int, device: torch.device
+    cohort: Cohort, order: DataOrder, batch: int, seen: int, device: torch.device
 ) -> Generator[tuple[Tensor, Tensor], None, None]:
-    """Yield (volumes (N, 1, R, R, R) in [-1, 1], labels (N,)) from iteration ``first`` on, for ever.
+    """Yield (volumes (N, 1, R, R, R) in [-1, 1], labels (N,)) for ever, after ``seen`` volumes.
 
     The next batch is read while the device works on this one.
 
@@ -53,8 +53,8 @@ def batches(
     """
     labels = cohort.labels
 
-    def load(iteration: int) -> tuple[Tensor, Tensor]:
-        indices = order.indices(iteration * batch, (iteration + 1) * batch)
+    def load(start: int) -> tuple[Tensor, Tensor]:
+        indices = order.indices(start, start + batch)
         volumes = torch.from_numpy(np.stack([cohort.load(index) for index in indices])).unsqueeze(1)
         if device.type == "cuda":
             volumes = volumes.pin_memory()
@@ -62,9 +62,19 @@ def batches(
 
     # A thread is enough: reading a memory-mapped file and copying it release the interpreter lock.
     with ThreadPoolExecutor(max_workers=1) as reader:
-        waiting = reader.submit(load, first)
+        waiting = reader.submit(load, seen)
         while True:
             volumes, batch_labels = waiting.result()
-            first += 1
-            waiting = reader.submit(load, first)
+            seen += batch
+            waiting = reader.submit(load, seen)
             yield volumes.to(device, non_blocking=True), batch_labels.to(device)
+
+
+def random_stream(seed: int, iteration: int, part: int) -> torch.Generator:
+    """Return the random numbers of one part of one iteration.
+
+    Derived, not kept: a resumed run draws what the uninterrupted one would have drawn, and processes that
+    share a batch draw different numbers.
+    """
+    mixed = (seed * 1_000_003 + iteration) * 1_009 + part
+    return torch.Generator().manual_seed(mixed % 2**63)

@@ -18,12 +18,16 @@ def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
     return torch.bfloat16 if precision == "bfloat16" or computes_bfloat16(device) else None
 
 
-def prepare_device(device: torch.device) -> None:
-    """Let the device use its fast paths: convolution search (shapes never change) and TF32."""
+def prepare_device(device: torch.device, precision: str) -> None:
+    """Let the device use its fast paths: convolution search (shapes never change), and TF32 if allowed.
+
+    With ``float32`` TF32 stays as torch has it, for a run that is compared with a published one.
+    """
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
+        if precision != "float32":
+            torch.backends.cuda.matmul.allow_tf32 = True
+            torch.backends.cudnn.allow_tf32 = True
 
 
 def peak_memory_mb(device: torch.device) -> float | None:

@@ -12,7 +12,6 @@ import torch
 from .. import __version__
 from ..errors import HaganError
 from ..models.modelfile import ModelDescription, write_model
-from ..models.published import CITATION
 from .trainer import Trainer
 
 CARD_TEXTS = ("title", "summary", "licence", "intended_use", "citation")
@@ -38,7 +37,7 @@ def read_card(path: Path | str) -> dict[str, Any]:
 def export_model(
     trainer: Trainer, path: Path | str, card: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
 ) -> Path:
-    """Write the averaged generator and the encoders of a run as a model file.
+    """Write the averaged generator and, where there are some, the encoders of a run as a model file.
 
     Args:
         trainer: the run.
@@ -49,18 +48,7 @@ def export_model(
     Raises:
         ModelFileError: a weight is not finite, or the card does not fit.
     """
-    networks = trainer.networks
-    generator, ground_encoder = networks.prior.folded(
-        networks.average, networks.ground_encoder, trainer.config.prior_width
-    )
-    return write_model(
-        path,
-        describe_model(trainer, card),
-        generator=generator,
-        encoder=networks.encoder,
-        ground_encoder=ground_encoder,
-        dtype=dtype,
-    )
+    return write_model(path, describe_model(trainer, card), dtype=dtype, **trainer.gan.exported())
 
 
 def describe_model(trainer: Trainer, card: dict[str, Any] | None = None) -> ModelDescription:
@@ -72,16 +60,17 @@ def describe_model(trainer: Trainer, card: dict[str, Any] | None = None) -> Mode
     card, config = card or {}, trainer.config
     return ModelDescription(
         name=config.name,
-        title=card.get("title", f"HA-GAN {trainer.cohort.size}³ '{config.name}'"),
+        title=card.get("title", f"{trainer.gan.title} {trainer.cohort.size}³ '{config.name}'"),
         summary=card.get("summary", ""),
-        architecture=trainer.networks.average.architecture,
+        kind=config.gan,
+        architecture=trainer.gan.architecture,
         profile=trainer.cohort.profile,
         classes=trainer.cohort.classes if config.conditional else (),
         training={
             "trained_on": card.get("trained_on", f"{len(trainer.cohort)} volumes of a local cohort"),
             "volumes": len(trainer.cohort),
             "iterations": trainer.iteration,
-            "samples": trainer.samples,
+            "samples": trainer.seen,
             "seconds": round(trainer.seconds),
             "configuration": config.to_dict(),
             "versions": {
@@ -92,5 +81,5 @@ def describe_model(trainer: Trainer, card: dict[str, Any] | None = None) -> Mode
         },
         licence=card.get("licence", ""),
         intended_use=card.get("intended_use", "Research. Not for diagnosis."),
-        citation=card.get("citation", CITATION),
+        citation=card.get("citation", trainer.gan.source),
     )

@@ -85,7 +85,7 @@ def train(job: Job) -> dict[str, Any]:
         arguments.append("--resume")
         base = TrainingConfig.of_run(folder)
     else:
-        base = preset_named(preset or "default")
+        base = preset_named(preset or "default", config.get("gan", "hagan"))
     if preset is not None:
         arguments += ["--preset", str(preset)]
     base.changed(config)  # a wrong field is said now, not in some seconds

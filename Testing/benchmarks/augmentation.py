@@ -46,7 +46,7 @@ def compare(volumes: int, iterations: int) -> dict[str, dict[str, float]]:
 def _trained(
     seen: Cohort, unseen: Cohort, run: Path, iterations: int, augment: tuple[str, ...]
 ) -> dict[str, float]:
-    config = TrainingConfig(
+    config = TrainingConfig.of(
         latent=64,
         generator_width=8,
         discriminator_width=256,
@@ -57,10 +57,10 @@ def _trained(
     )
     trainer = Trainer(seen, run, config, choose_device("auto"))
     trainer.run()
-    generator = trainer.networks.average
-    z = torch.randn(200, config.latent, generator=torch.Generator().manual_seed(0)).to(trainer.device)
+    generator = trainer.gan.averages["generator"]
+    z = torch.randn(200, config.options.latent, generator=torch.Generator().manual_seed(0)).to(trainer.device)
     with torch.inference_mode():
-        trainer.networks.discriminator.eval()
+        trainer.networks["discriminator"].eval()
         gap = _rating(trainer, seen) - _rating(trainer, unseen)
         generated = torch.cat([generator(part) for part in z.split(20)])
     real = torch.from_numpy(np.stack([unseen.load(i) for i in range(len(unseen))]))[:, None]
@@ -77,7 +77,7 @@ def _rating(trainer: Trainer, cohort: Cohort) -> float:
     for start in range(0, SIZE, depth):
         first = torch.full((len(volumes),), start, device=trainer.device)
         ratings.append(
-            trainer.networks.discriminator(volumes[:, :, start : start + depth], low, first)[0].mean()
+            trainer.networks["discriminator"](volumes[:, :, start : start + depth], low, first)[0].mean()
         )
     return float(torch.stack(ratings).mean())
 

@@ -48,8 +48,8 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
     import torch
 
     from HAGANCore.devices import choose_device
+    from HAGANCore.gans.hagan import Architecture, Generator
     from HAGANCore.inference.streaming import StreamedGenerator
-    from HAGANCore.networks import Architecture, Generator
 
     streamed, precision, channels_last = VARIANTS[name]
     device, dtype = choose_device("auto"), getattr(torch, precision)

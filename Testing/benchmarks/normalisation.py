@@ -26,7 +26,7 @@ HU_PER_UNIT = (600 + 1024) / 2
 
 def mismatch_hu(cohort: Cohort, normalisation: str, iterations: int, volumes: int = 16) -> float:
     """Train, then return the mean absolute difference over slabs at all starts, in HU."""
-    config = TrainingConfig(
+    config = TrainingConfig.of(
         latent=64,
         generator_width=8,
         discriminator_width=128,
@@ -38,7 +38,7 @@ def mismatch_hu(cohort: Cohort, normalisation: str, iterations: int, volumes: in
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(cohort, f"{folder}/run", config, choose_device("auto"))
         trainer.run(no_progress)
-    generator, architecture = trainer.networks.average, trainer.networks.average.architecture
+    generator, architecture = trainer.gan.averages["generator"], trainer.gan.architecture
     z = torch.randn(volumes, architecture.latent, generator=torch.Generator().manual_seed(1))
     depth, differences = architecture.slab_features, []
     with torch.inference_mode():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from HAGANCore.networks.layers import UpsampleConv3d
+from HAGANCore.gans.layers import UpsampleConv3d
 
 
 class PlainUpsampleConv3d(UpsampleConv3d):

@@ -60,8 +60,8 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
         cohort = Cohort.open(Path(folder) / "cohort")
         trainer = Trainer(cohort, Path(folder) / "run", config, choose_device("auto"))
         if name.startswith("plain"):
-            make_plain(trainer.networks.generator)
-            make_plain(trainer.networks.average)
+            make_plain(trainer.networks["generator"])
+            make_plain(trainer.gan.averages["generator"])
         volumes = torch.from_numpy(np.stack([cohort.load(i) for i in range(args.batch)]))[:, None]
         volumes = volumes.to(trainer.device)
         labels = torch.full((args.batch,), -1, device=trainer.device)

@@ -13,13 +13,13 @@ import torch
 from torch.nn import functional as F
 
 from HAGANCore.errors import Cancelled, HaganError
+from HAGANCore.gans.hagan import Normalisation, one_hot
 from HAGANCore.inference.differentiable import features_of, low_of, slab_of
 from HAGANCore.inference.error_measures import measure_errors
 from HAGANCore.inference.latentfile import Latent, read_latent
 from HAGANCore.inference.model import Model, load_model
 from HAGANCore.inference.refine import PATIENCE, Refined, refine_latent
 from HAGANCore.inference.streaming import StreamedGenerator
-from HAGANCore.networks import Normalisation, one_hot
 from HAGANCore.volumes.io import read_volume
 from HAGANCore.volumes.preprocess import prepare
 from HAGANCore.volumes.volume import Geometry, Volume

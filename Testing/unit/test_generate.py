@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from HAGANCore.errors import Cancelled, HaganError, OutOfMemory
+from HAGANCore.gans.hagan import one_hot
 from HAGANCore.inference import model as model_module
 from HAGANCore.inference.model import Model, load_model
 from HAGANCore.inference.planning import smaller_plan
-from HAGANCore.networks import one_hot
 from HAGANCore.volumes.io import read_volume, write_volume
 from HAGANCore.volumes.provenance import provenance_document
 

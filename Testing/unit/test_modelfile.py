@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from small_model import DESCRIPTION, SMALL
 from torch import Tensor, nn
 
+from HAGANCore.gans.hagan import Architecture, Discriminator, Encoder, Generator, GroundEncoder
 from HAGANCore.models import container, modelfile
 from HAGANCore.models.modelfile import (
     ModelDescription,
@@ -32,7 +33,6 @@ from HAGANCore.models.modelfile import (
     read_model,
     write_model,
 )
-from HAGANCore.networks import Architecture, Discriminator, Encoder, Generator, GroundEncoder
 from HAGANCore.volumes.profiles import PROFILES
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from HAGANCore.errors import HaganError
-from HAGANCore.networks import (
+from HAGANCore.gans.hagan import (
     SIZES,
     SLABS,
     Architecture,
@@ -21,7 +21,7 @@ from HAGANCore.networks import (
     Normalisation,
     one_hot,
 )
-from HAGANCore.networks.layers import (
+from HAGANCore.gans.layers import (
     SpectralConv3d,
     SpectralLinear,
     UpsampleConv3d,

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from HAGANCore.errors import HaganError
+from HAGANCore.gans.hagan import Architecture
 from HAGANCore.inference import planning
 from HAGANCore.inference.planning import bytes_needed, multiplications, plan, smaller_plan
 from HAGANCore.inference.streaming import SLAB_BYTES
@@ -23,7 +24,6 @@ from HAGANCore.memory import (
     peak_memory,
     vm_stat_available,
 )
-from HAGANCore.networks import Architecture
 
 MIB = 1 << 20
 
@@ -63,7 +63,7 @@ from HAGANCore.memory import peak_memory
 from HAGANCore.inference.model import _cube
 from HAGANCore.inference.planning import plan
 from HAGANCore.inference.streaming import StreamedGenerator
-from HAGANCore.networks import Architecture, Generator
+from HAGANCore.gans.hagan import Architecture, Generator
 from HAGANCore.progress import no_progress
 
 architecture = Architecture(size=256, latent=16)

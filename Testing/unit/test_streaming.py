@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from HAGANCore.gans.hagan import Architecture, Generator, one_hot
+from HAGANCore.gans.layers import UpsampleConv3d, VoxelNorm
 from HAGANCore.inference import streaming
 from HAGANCore.inference.slab_layers import ChannelStatistics, PhaseConv, SlabConv
 from HAGANCore.inference.streaming import StreamedGenerator
-from HAGANCore.networks import Architecture, Generator, one_hot
-from HAGANCore.networks.layers import UpsampleConv3d, VoxelNorm
 
 NORMALISATIONS = ("slab-consistent", "group")
 

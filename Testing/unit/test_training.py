@@ -16,18 +16,20 @@ import torch
 from torch.nn import functional as F
 
 from HAGANCore.errors import Cancelled, HaganError
+from HAGANCore.gans import Batch
+from HAGANCore.gans.hagan import REFERENCE
+from HAGANCore.gans.hagan.augment import SCALE, augment_pair
+from HAGANCore.gans.hagan.batch import SlabBatch
+from HAGANCore.gans.hagan.options import AUGMENTATIONS
 from HAGANCore.training import Trainer, TrainingConfig
-from HAGANCore.training.augment import SCALE, augment_pair
 from HAGANCore.training.checkpoint import list_checkpoints, load_checkpoint
-from HAGANCore.training.config import AUGMENTATIONS
+from HAGANCore.training.data import random_stream
 from HAGANCore.training.log import read_log
-from HAGANCore.training.phases import encoder_loss
-from HAGANCore.training.step import Step, random_stream
 from HAGANCore.volumes.cohort import Cohort, CohortWriter
 from HAGANCore.volumes.profiles import PROFILES
 
 SIZE = 32
-SMALL = TrainingConfig(
+SMALL = TrainingConfig.of(
     latent=8,
     generator_width=4,
     discriminator_width=64,
@@ -87,16 +89,12 @@ def assert_equal_bit_for_bit(one: object, other: object) -> None:
         assert one == other
 
 
-def step_for(trainer: Trainer, iteration: int = 0) -> Step:
+def step_for(trainer: Trainer, iteration: int = 0) -> SlabBatch:
     volumes = torch.from_numpy(np.stack([trainer.cohort.load(i) for i in (0, 5)])).unsqueeze(1)
     labels = torch.from_numpy(trainer.cohort.labels[[0, 5]])
-    return Step(
-        trainer.networks,
-        trainer.config,
-        volumes,
-        labels,
-        trainer.class_frequencies,
-        random_stream(0, iteration, 0),
+    whole = trainer.config.accumulate == 1
+    return trainer.gan.begin(
+        Batch(real=volumes, labels=labels, random=random_stream(0, iteration, 0), whole=whole)
     )
 
 
@@ -110,11 +108,11 @@ def test_features_and_voxels_are_cut_at_the_same_place(a_cohort: Cohort, tmp_pat
 def test_published_draw_trains_the_encoder_on_the_drawn_slab_alone(a_cohort: Cohort, tmp_path: Path):
     published = SMALL.changed({"slab_draw": "voxel-grid"})
     step = step_for(Trainer(a_cohort, tmp_path / "reference", published))
-    loss, _ = encoder_loss(step)
-    encoder, target, slab = step.networks.encoder, step.networks.average, step.real_slab()
+    loss, _ = step.gan.encoder_loss(step)
+    encoder, target, slab = step.gan.networks["encoder"], step.gan.averages["generator"], step.real_slab()
     features = encoder(slab)
     torch.testing.assert_close(loss, F.l1_loss(target.high.slab(features, 0, features.shape[2]), slab))
-    torch.testing.assert_close(step.real_features, encoder.volume(step.real))
+    torch.testing.assert_close(step.features(), encoder.volume(step.real))
 
 
 def test_low_resolution_is_the_average_by_default_and_sampled_in_the_reference(
@@ -154,6 +152,7 @@ def test_augmentation_changes_slab_and_low_resolution_alike_and_passes_gradients
             "share_fakes": False,
             "encode_for_average": False,
         },
+        REFERENCE | {"conditional": True},
         {"precision": "bfloat16"},
         {"reconstruction_weight": 10.0, "judge_reconstructions": True},
         {"reconstruction_weight": 10.0, "tissue_weight": 1.0, "content_weight": 1.0, "prior": "encoded"},
@@ -165,7 +164,7 @@ def test_every_kind_of_run_trains_all_networks(a_cohort: Cohort, tmp_path: Path,
     trainer = Trainer(a_cohort, tmp_path / "run", SMALL.changed(changes))
     before = {name: [p.clone() for p in network.parameters()] for name, network in trainer._named_networks()}
     assert trainer.run()
-    unused = ("prior",) if trainer.config.content_weight else ("content_head", "prior")
+    unused = ("prior",) if trainer.config.options.content_weight else ("content_head", "prior")
     for name, network in trainer._named_networks():
         assert (name in unused) != any(
             not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)
@@ -271,12 +270,12 @@ def test_sigterm_keeps_a_checkpoint_and_says_how_to_go_on(a_cohort: Cohort, tmp_
     assert len(list_checkpoints(run / "checkpoints")) == 1
 
 
-def test_an_exploding_loss_names_its_phase_and_keeps_the_last_checkpoint(a_cohort: Cohort, tmp_path: Path):
+def test_an_exploding_loss_names_its_turn_and_keeps_the_last_checkpoint(a_cohort: Cohort, tmp_path: Path):
     trainer = Trainer(a_cohort, tmp_path / "run", SMALL)
     good = trainer.save()
     with torch.no_grad():
         trainer.networks.encoder.blocks[0].conv.weight.fill_(float("nan"))
-    with pytest.raises(HaganError, match=r"phase E\^H is nan at iteration 1"):
+    with pytest.raises(HaganError, match=r"turn E\^H is nan at iteration 1"):
         trainer.run()
     assert list_checkpoints(tmp_path / "run" / "checkpoints") == [good]
 
@@ -293,7 +292,7 @@ def test_weights_that_are_not_finite_are_never_saved(a_cohort: Cohort, tmp_path:
     trainer = Trainer(a_cohort, tmp_path / "run", SMALL)
     good = trainer.save()
     with torch.no_grad():
-        trainer.networks.average.common.linear.bias[0] = float("inf")
+        trainer.gan.averages["generator"].common.linear.bias[0] = float("inf")
     trainer.iteration = 1
     with pytest.raises(HaganError, match="average are not finite after iteration 1"):
         trainer.save()
@@ -301,18 +300,19 @@ def test_weights_that_are_not_finite_are_never_saved(a_cohort: Cohort, tmp_path:
 
 
 def test_the_learning_rate_of_the_configuration_holds_after_a_resume(a_cohort: Cohort, tmp_path: Path):
-    Trainer(a_cohort, tmp_path / "run", SMALL).save()
+    Trainer(a_cohort, tmp_path / "run", SMALL.changed({"iterations": 1})).run()
     calmer = SMALL.changed({"lr_generator": 1e-6})
     resumed = Trainer(a_cohort, tmp_path / "run", calmer, resume=True)
-    rates = {phase.name: phase.optimiser.param_groups[0]["lr"] for phase in resumed.phases}
+    resumed.run()
+    rates = {name: o.param_groups[0]["lr"] for name, o in resumed.optimisers.by_turn.items()}
     assert rates == {"D": 4e-4, "G": 1e-6, "E^H": 1e-4, "E^G": 1e-4}
 
 
 def test_a_split_batch_does_not_hold_the_gradients_graph_of_all_its_parts(a_cohort: Cohort, tmp_path: Path):
     shared = step_for(Trainer(a_cohort, tmp_path / "whole", SMALL))
-    assert shared.fakes()[0] is shared.fakes()[0]
+    assert shared.fakes("D")[0] is shared.fakes("G")[0]
     split = step_for(Trainer(a_cohort, tmp_path / "split", SMALL.changed({"accumulate": 2})))
-    assert split.fakes()[0] is not split.fakes()[0]
+    assert split.fakes("D")[0] is not split.fakes("G")[0]
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(a_cohort: Cohort, tmp_path: Path):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from HAGANCore.gans.hagan.contents import ContentHead, tissue_distance, tissue_error
 from HAGANCore.training import Trainer, TrainingConfig
-from HAGANCore.training.contents import ContentHead, tissue_distance, tissue_error
 from HAGANCore.training.log import read_log
 from HAGANCore.volumes.cohort import Cohort, CohortWriter
 from HAGANCore.volumes.profiles import PROFILES
@@ -28,7 +28,7 @@ def a_cohort_that_differs_only_in_brightness(tmp_path: Path) -> Cohort:
 def test_the_latent_learns_to_tell_what_only_differs_in_brightness(
     a_cohort_that_differs_only_in_brightness: Cohort, tmp_path: Path
 ):
-    config = TrainingConfig(
+    config = TrainingConfig.of(
         latent=8,
         generator_width=4,
         discriminator_width=64,

@@ -15,7 +15,7 @@ from HAGANCore.training.log import read_log
 from HAGANCore.volumes.cohort import Cohort, CohortWriter
 from HAGANCore.volumes.profiles import PROFILES
 
-SMALL = TrainingConfig(
+SMALL = TrainingConfig.of(
     latent=8,
     generator_width=4,
     discriminator_width=64,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from HAGANCore.gans.hagan.batch import draw_slab
 from HAGANCore.training.data import DataOrder
-from HAGANCore.training.step import draw_slab
 
 
 def test_every_volume_comes_once_per_epoch_in_a_new_order():

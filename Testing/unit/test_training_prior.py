@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from HAGANCore.gans.hagan import Architecture, Generator, GroundEncoder
+from HAGANCore.gans.hagan.prior import LatentPrior
 from HAGANCore.inference.model import load_model
-from HAGANCore.networks import Architecture, Generator, GroundEncoder
 from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.export import export_model
-from HAGANCore.training.prior import LatentPrior
 from HAGANCore.volumes.cohort import Cohort, CohortWriter
 from HAGANCore.volumes.profiles import PROFILES
 
 LATENT = 8
-SMALL = TrainingConfig(
+SMALL = TrainingConfig.of(
     latent=LATENT,
     generator_width=4,
     discriminator_width=64,
@@ -83,14 +83,14 @@ def test_the_model_file_of_a_run_takes_standard_normal_latents(tmp_path: Path):
     config = SMALL.changed({"iterations": 6, "lr_encoder": 1e-2, **encoded})
     trainer = Trainer(Cohort.open(tmp_path / "cohort"), tmp_path / "run", config)
     trainer.run()
-    networks = trainer.networks
+    networks, gan = trainer.networks, trainer.gan
     assert float(networks.prior.covariance.diagonal().sum()) > 0
     model = load_model(export_model(trainer, tmp_path / "model.safetensors"), "cpu", "float32")
     z = model.latent(seed=3).z
     root = torch.linalg.cholesky(networks.prior.covariance + torch.eye(LATENT))
     with torch.inference_mode():
         drawn = networks.prior.mean + 1.25 * torch.from_numpy(z) @ root.T
-        wanted = networks.average.eval()(drawn[None])[0, 0].numpy()
+        wanted = gan.sample(drawn[None])[0, 0].numpy()
     made = model.description.profile.normalise(model.generate(seed=3).array)
     np.testing.assert_allclose(made, wanted, atol=1e-3)  # volumes are of whole HU
 
@@ -104,7 +104,7 @@ def test_encoders_settle_in_their_own_iterations(tmp_path: Path):
     rates: list[float] = []
 
     def note(fraction: float, text: str = "") -> None:
-        rates.extend(p.optimiser.param_groups[0]["lr"] for p in trainer.phases if p.name == "E^G")
+        rates.append(trainer.optimisers.by_turn["E^G"].param_groups[0]["lr"])
 
     trainer.run(note)
     assert rates == pytest.approx([1e-3, 1e-3, 7.5e-4, 5e-4, 2.5e-4])

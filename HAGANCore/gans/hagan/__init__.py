@@ -1,11 +1,16 @@
-"""The networks of HA-GAN (Sun et al., IEEE JBHI 2022), in torch alone."""
+"""HA-GAN (Sun et al., IEEE JBHI 2022)."""
 
+from ..layers import one_hot
 from .architecture import SIZES, SLABS, Architecture, Normalisation
 from .discriminator import Discriminator
-from .encoder import Encoder, GroundEncoder
-from .generator import Generator, one_hot
+from .encoders import Encoder, GroundEncoder
+from .gan import HAGAN
+from .generator import Generator
+from .options import REFERENCE, HAGANOptions
 
 __all__ = [
+    "HAGAN",
+    "REFERENCE",
     "SIZES",
     "SLABS",
     "Architecture",
@@ -13,6 +18,7 @@ __all__ = [
     "Encoder",
     "Generator",
     "GroundEncoder",
+    "HAGANOptions",
     "Normalisation",
     "one_hot",
 ]

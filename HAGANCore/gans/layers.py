@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import HaganError
+
 GROUPS = 8
 LEAK = 0.2
 
@@ -167,3 +169,20 @@ class SpectralLinear(nn.Linear, _SpectralNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply with the normalised weight."""
         return F.linear(x, self.normalised_weight(), self.bias)
+
+
+def cube_doublings(size: int) -> int:
+    """Return how often 4³ is doubled to reach a cube of this edge.
+
+    Raises:
+        HaganError: it is not reached, or is smaller than 32³.
+    """
+    doublings = (size // 4).bit_length() - 1
+    if size < 32 or size != 4 << doublings:
+        raise HaganError(f"The volume size must be 32, 64, 128, 256 or 512; found {size!r}.")
+    return doublings
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Return labels (N,) as float one-hot rows (N, classes)."""
+    return F.one_hot(labels, classes).float()

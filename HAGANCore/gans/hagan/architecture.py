@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from ..errors import HaganError
+from ...errors import HaganError
+from ...fields import choice
+from ..base import Architecture as BaseArchitecture
 
 SIZES = (32, 64, 128, 256, 512)
 SLABS = 8
@@ -14,8 +16,8 @@ NORMALISATIONS = ("slab-consistent", "group")
 Normalisation = Literal["slab-consistent", "group"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Architecture:
+@dataclass(frozen=True, kw_only=True)
+class Architecture(BaseArchitecture):
     """Sizes and widths of generator, discriminator, encoder and ground encoder.
 
     The defaults are the published networks (Sun et al., IEEE JBHI 2022, section IV-B).
@@ -36,7 +38,7 @@ class Architecture:
     """Channels of the widest layer of D^H; D^L ends at half of it."""
     ground_encoder_width: int = 256
     """Channels of the widest layer of E^G."""
-    normalisation: Normalisation = "slab-consistent"
+    normalisation: Normalisation = choice("slab-consistent", "How G^H normalises.", of=NORMALISATIONS)
     """How G^H normalises. ``group`` is GroupNorm, as published: its statistics are those of a slab in
     training and of the whole volume afterwards. ``slab-consistent`` normalises each voxel over its
     channels, and a slab is cut with the neighbours its convolutions reach, so that a slab in training
@@ -88,21 +90,3 @@ class Architecture:
     def common_width(self) -> int:
         """Channels of the common features, which E^H produces too."""
         return 2 * self.generator_width
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as they stand in a model file."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Architecture:
-        """Read the numbers from a model file; unknown or missing names are errors."""
-        if not isinstance(values, dict):
-            raise HaganError(f"The architecture must be a JSON object; found {type(values).__name__}.")
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise HaganError(
-                f"The architecture has unknown entries {unknown}; this version knows {sorted(known)}."
-            )
-        if "size" not in values:
-            raise HaganError("The architecture has no 'size'.")
-        return cls(**values)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..layers import Block, group_norm
 from .architecture import SLABS, Architecture
 from .discriminator import layers_dropped
-from .layers import Block, group_norm
 
 
 def _halving(before: int, width: int) -> Block:

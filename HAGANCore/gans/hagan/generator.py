@@ -6,10 +6,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from ..layers import Block, UpsampleConv3d, VoxelNorm, group_norm
 from .architecture import Architecture
-from .layers import Block, UpsampleConv3d, VoxelNorm, group_norm
 
 HALO = 1
 """Feature slices on either side that a slab of G^H depends on: conv 3³ at R/2 and conv 3³ at R reach
@@ -131,8 +130,3 @@ class Generator(nn.Module):
     def slab_and_low(self, features: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Return the slab that starts at feature slice ``start``, and the low-resolution volume."""
         return self.high.slab(features, start, self.architecture.slab_features), self.low(features)
-
-
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Return labels (N,) as float one-hot rows (N, classes)."""
-    return F.one_hot(labels, classes).float()

@@ -7,7 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ..networks import Generator, GroundEncoder
+from .encoders import GroundEncoder
+from .generator import Generator
 
 _MEMORY = 0.99
 """Of the moving averages over batches: some 200 batches count."""

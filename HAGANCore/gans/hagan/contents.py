@@ -20,7 +20,7 @@ _LEAST_CONTENT = 1e-3
 class ContentHead(nn.Module):
     """A linear map from the latent to the histogram of the volume's intensities; used in training only.
 
-    Trained together with E^G (``TrainingConfig.content_weight``), it makes the latent say how much of each
+    Trained together with E^G (``HAGANOptions.content_weight``), it makes the latent say how much of each
     intensity the volume holds. It needs no labels.
     """
 

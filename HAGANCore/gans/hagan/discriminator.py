@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..layers import LEAK, SpectralConv3d, SpectralLinear
 from .architecture import SIZES, Architecture
-from .layers import LEAK, SpectralConv3d, SpectralLinear
 
 _HALVE = ((4, 4, 4), (2, 2, 2), (1, 1, 1))
 _HALVE_SLAB = ((2, 4, 4), (2, 2, 2), (0, 1, 1))
