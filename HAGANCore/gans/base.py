@@ -184,7 +184,7 @@ class GAN(nn.Module, ABC):
         self.architecture = self.architecture_of(options, size, classes)
         self.networks = nn.ModuleDict(self.build())
         self.averages = nn.ModuleDict({name: copy.deepcopy(self.networks[name]) for name in self.averaged})
-        self.averages.requires_grad_(False)
+        self.averages.requires_grad_(False).eval()
 
     @classmethod
     def architecture_of(cls, options: Any, size: int, classes: int) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..errors import HaganError
 from ..fields import check_fields, choice, flag, number, whole
-from ..gans import GANS, gan_of
+from ..gans import gan_of
 from ..gans.hagan import REFERENCE, HAGANOptions
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -30,7 +30,8 @@ class TrainingConfig:
         HaganError: a value that cannot be; the message names the field and the value.
     """
 
-    gan: str = choice("hagan", "The GAN to train.", of=tuple(GANS))
+    gan: str = "hagan"
+    """The GAN to train, a key of ``HAGANCore.gans.GANS``."""
     options: Any = field(default_factory=HAGANOptions)
     """The GAN's own options, an instance of its ``Options``."""
     name: str = "model"
@@ -71,9 +72,10 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, "the training configuration")
-        if not isinstance(self.options, gan_of(self.gan).Options):
+        expected = gan_of(self.gan).Options
+        if not isinstance(self.options, expected):
             raise HaganError(
-                f"The options of the GAN '{self.gan}' must be {gan_of(self.gan).Options.__name__}; found "
+                f"The options of the GAN '{self.gan}' must be {expected.__name__}; found "
                 f"{type(self.options).__name__}."
             )
         if self.batch % self.accumulate:

@@ -9,6 +9,7 @@ generated volumes for D and for G. ``ours`` is the default configuration in fp32
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -68,7 +69,7 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
         seconds = []
         for _ in range(WARM_UP + TIMED):
             start = time.perf_counter()
-            losses = trainer.iterate(volumes, labels)
+            losses = trainer.iterate(itertools.repeat((volumes, labels)))
             float(losses["loss_E^G"])  # wait for the device
             seconds.append(time.perf_counter() - start)
     return {"seconds": float(np.median(seconds[WARM_UP:])), "peak_mb": memory.peak_mb()}

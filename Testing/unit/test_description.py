@@ -49,7 +49,9 @@ HOSTILE_DOCUMENTS: list[tuple[Any, str]] = [
     ('{"version": ' + "9" * 5000 + "}", "5000 digits"),
     (json.dumps(changed_document(title="\x1b[2J")), "U+001B"),
     (json.dumps(changed_document(title="\ud800")), "U+D800"),
-    (changed_document(version=2), "reads up to 1; update HAGANCore"),
+    (changed_document(version=3), "reads up to 2; update HAGANCore"),
+    (changed_document(kind="biggan"), "no GAN 'biggan'"),
+    (changed_document(kind="wgan-gp"), "unknown entries"),
     (changed_document(version=0), "found 0"),
     (changed_document(version=True), "found True"),
     (changed_document(version=1.0), "found 1.0"),
@@ -123,3 +125,12 @@ def test_any_value_anywhere_in_the_document_is_accepted_or_refused(data: st.Data
     except ModelFileError:
         return
     assert ModelDescription.from_json(description.to_json()) == description
+
+
+def test_a_document_of_before_there_were_kinds_is_one_of_hagan() -> None:
+    document = DESCRIPTION.to_dict()
+    assert (document["version"], document["kind"]) == (2, "hagan")
+    del document["kind"]
+    assert ModelDescription.from_dict(document | {"version": 1}) == DESCRIPTION
+    with pytest.raises(ModelFileError, match="no entry 'kind'"):
+        ModelDescription.from_dict(document)

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from HAGANCore.errors import HaganError
+from HAGANCore.gans.hagan import HAGAN
 from HAGANCore.models.modelfile import ModelFile, read_model
-from HAGANCore.models.published import CITATION, find_checkpoints, import_published
+from HAGANCore.models.published import find_checkpoints, import_published
 from HAGANCore.models.registry import read_registry
 from HAGANCore.volumes.profiles import PROFILES
 
@@ -397,4 +398,4 @@ def test_tensors_of_a_wrong_shape_are_refused(tmp_path: Path, an_import: Callabl
 def test_the_registry_cites_the_paper_in_the_same_words() -> None:
     published = [entry for entry in read_registry() if entry.name.startswith("hagan-")]
     assert published
-    assert all(entry.citation == CITATION for entry in published)
+    assert all(entry.citation == HAGAN.source for entry in published)
