@@ -1,8 +1,8 @@
 """Fields of options and requests: each says once what it means, in which unit and which range.
 
-A frozen dataclass declares its fields with :func:`whole`, :func:`number`, :func:`choice`, :func:`flag` and
-:func:`texts`, and calls :func:`check_fields` when it is made. What the fields say is then there for a command
-line, a panel or a page of documentation: :func:`meaning`.
+A frozen dataclass declares its fields with :func:`whole`, :func:`number`, :func:`choice`, :func:`flag`,
+:func:`text`, :func:`texts` and :func:`objects`, and calls :func:`check_fields` when it is made. What they
+say is then there for a command line, a panel or a page of documentation: :func:`meaning`.
 
 >>> from dataclasses import dataclass
 >>> @dataclass(frozen=True, kw_only=True)
@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
 from .errors import HaganError
 
-Kind = Literal["whole", "number", "choice", "flag", "texts"]
+Kind = Literal["whole", "number", "choice", "flag", "text", "texts", "objects"]
 _KEY = "meaning"
 
 
@@ -45,16 +45,24 @@ class Meaning:
     below: float = math.inf
     """Every value is smaller than this."""
     choices: tuple[str, ...] = ()
-    """Of ``choice``, the values; of ``texts``, what each text may be."""
+    """Of ``choice``, the values; of ``texts``, what each text may be, if not anything."""
+    optional: bool = False
+    """Whether None is a value."""
 
     def accepts(self, value: object) -> bool:
         """Return whether a value is of this kind and in this range."""
+        if value is None:
+            return self.optional
         if self.kind == "choice":
             return value in self.choices
         if self.kind == "flag":
             return isinstance(value, bool)
+        if self.kind == "text":
+            return isinstance(value, str) and bool(value)
         if self.kind == "texts":
-            return isinstance(value, tuple) and all(text in self.choices for text in value)
+            return isinstance(value, tuple) and all(self._is_one(text) for text in value)
+        if self.kind == "objects":
+            return isinstance(value, tuple) and all(isinstance(entry, Mapping) for entry in value)
         types = int if self.kind == "whole" else (int, float)
         if isinstance(value, bool) or not isinstance(value, types):
             return False
@@ -62,15 +70,26 @@ class Meaning:
         inside = self.least <= value <= self.most and self.above < value < self.below
         return inside and (isinstance(value, int) or math.isfinite(value))
 
+    def _is_one(self, text: object) -> bool:
+        return isinstance(text, str) and bool(text) and (not self.choices or text in self.choices)
+
     @property
     def expected(self) -> str:
         """What a value must be, in words."""
+        words = self._expected()
+        return f"{words}, or nothing" if self.optional else words
+
+    def _expected(self) -> str:
         if self.kind == "choice":
             return f"one of {', '.join(self.choices)}"
         if self.kind == "flag":
             return "true or false"
+        if self.kind == "text":
+            return "a text"
         if self.kind == "texts":
-            return f"a list of {', '.join(self.choices)}"
+            return f"a list of {', '.join(self.choices) or 'texts'}"
+        if self.kind == "objects":
+            return "a list of objects"
         limits = [
             f"{words} {value:,.15g}"
             for words, value in (
@@ -97,13 +116,13 @@ def number(
     *,
     least: float = -math.inf,
     above: float = -math.inf,
+    most: float = math.inf,
     below: float = math.inf,
     unit: str = "",
 ) -> float:
     """Declare a finite number."""
-    return _declared(
-        default, Meaning(help=help, kind="number", least=least, above=above, below=below, unit=unit)
-    )
+    said = Meaning(help=help, kind="number", unit=unit, least=least, above=above, most=most, below=below)
+    return _declared(default, said)
 
 
 def choice(default: Any, help: str, of: tuple[str, ...]) -> Any:
@@ -111,18 +130,35 @@ def choice(default: Any, help: str, of: tuple[str, ...]) -> Any:
     return _declared(default, Meaning(help=help, kind="choice", choices=of))
 
 
+def text(help: str, default: Any = MISSING, optional: bool = False) -> Any:
+    """Declare a text that is not empty; without a default it must be given."""
+    return _declared(default, Meaning(help=help, kind="text", optional=optional))
+
+
 def flag(default: bool, help: str) -> bool:
     """Declare true or false."""
     return _declared(default, Meaning(help=help, kind="flag"))
 
 
-def texts(default: tuple[str, ...], help: str, of: tuple[str, ...]) -> tuple[str, ...]:
-    """Declare any number of texts, each one of ``of``."""
+def texts(default: Any, help: str, of: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Declare any number of texts, each one of ``of`` where that is given."""
     return _declared(default, Meaning(help=help, kind="texts", choices=of))
+
+
+def objects(help: str, default: Any = MISSING) -> tuple[Mapping[str, Any], ...]:
+    """Declare any number of JSON objects; without a default they must be given."""
+    return _declared(default, Meaning(help=help, kind="objects"))
 
 
 def _declared(default: Any, meaning: Meaning) -> Any:
     return field(default=default, metadata={_KEY: meaning})
+
+
+def required(kind: Any) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields that have no default."""
+    return tuple(
+        entry.name for entry in fields(kind) if entry.default is MISSING and entry.default_factory is MISSING
+    )
 
 
 def meaning(kind: Any) -> Mapping[str, Meaning]:
