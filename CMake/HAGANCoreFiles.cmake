@@ -29,6 +29,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/evaluation/diversity.py
   HAGANCore/files.py
   HAGANCore/inference/__init__.py
+  HAGANCore/inference/cube.py
   HAGANCore/inference/differentiable.py
   HAGANCore/inference/encode.py
   HAGANCore/inference/error_measures.py

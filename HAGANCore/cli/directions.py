@@ -180,6 +180,7 @@ def _matrix(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..latent.direction import directions_of
     from ..latent.extras import plotting
     from ..latent.samples import Measurements
+    from ..volumes.lock import locked
 
     if args.report:
         require_folder(args.report, "--report")
@@ -189,8 +190,8 @@ def _matrix(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if not found:
         raise HaganError(f"The model '{model.name}' has no directions; see 'hagan directions fit'.")
     report = args.report or Path(f"directions-{model.name}")
-    measurements = Measurements(model, report, args.quality, args.jobs)
-    with console.progress("matrix") as progress:
+    with locked(report), console.progress("matrix") as progress:
+        measurements = Measurements(model, report, args.quality, args.jobs)
         matrix = measure_matrix(model, found, measurements, args.seed, progress)
     files = matrix.save(report)
     console.print(matrix.text())

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Fit the directions; returns the document of ``--json``."""
     from ..inference.model import load_model
     from ..latent.extras import estimators, plotting
-    from ..latent.seconds import Seconds
+    from ..volumes.lock import locked
 
     _check_fit_options(args)
     plan = _plan(args)
@@ -96,6 +96,15 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     model = load_model(args.model, args.device)
     _refuse_names_in_use(args, model.file)
     report = args.report or Path(f"directions-{model.name}")
+    with locked(report):  # two at once would each lose what the other measured
+        return _fit(args, plan, model, report, console)
+
+
+def _fit(
+    args: argparse.Namespace, plan: Plan | None, model: Model, report: Path, console: Console
+) -> dict[str, Any]:
+    from ..latent.seconds import Seconds
+
     begun, seconds = time.perf_counter(), Seconds()
     if args.samples < _FEW_SAMPLES and args.method != "factorisation" and not args.cohort:
         console.warn(f"{args.samples} samples make a rough direction; take {_FEW_SAMPLES} or more.")

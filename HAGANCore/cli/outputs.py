@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SCAN_KEY = "scan_sha256"
 """Where latents and volumes made from a scan say which one it was."""
+MADE_BY_A_MODEL = ("generated", "reconstruction", "decoded", "moved", "changed scan")
+"""What the provenance of a model's volumes calls them."""
 _LABEL_MAP = "label map"
 
 
@@ -79,6 +81,17 @@ def require_volume(
 def require_label_map(path: Path, inputs: Iterable[Path] = (), option: str = "--out") -> None:
     """Make sure that a label map can be written; see :func:`require_volume`."""
     require_volume(path, (_LABEL_MAP,), inputs, option)
+
+
+def require_own_volume(path: Path, is_label_map: bool, option: str = "--out") -> None:
+    """Make sure that a volume can be written, in the place of nothing or of any that a model made.
+
+    For whoever writes what was already made, of whatever kind: a series holds generated and moved volumes.
+
+    Raises:
+        HaganError: it cannot be written, or a file is there that this project did not make.
+    """
+    require_volume(path, (_LABEL_MAP,) if is_label_map else MADE_BY_A_MODEL, (), option)
 
 
 def require_json(path: Path, format: str, option: str = "--out") -> None:

@@ -90,17 +90,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         # Written again only where the file would be another one: with other texts or another type.
         if model_file.is_file() and card is None and args.store == "float32":
             return _document(out, reached, training_state(out).seconds, model_file)
-    trainer = Trainer(cohort, out, config, device, resume=args.resume)
-    describe_model(trainer, card)  # what is wrong with name or card is said now, not when training is done
-    if importlib.util.find_spec("tensorboard") is None:
-        console.warn("TensorBoard is not installed, so the log is in log.jsonl only; pip install tensorboard")
-    if trainer.iteration < config.all_iterations:
-        console.print(
-            f"Training {trainer.gan.title} on {len(cohort)} volumes of {cohort.size}³, {trainer.device}, "
-            f"{'bfloat16' if trainer.dtype else 'float32'}, iterations {trainer.iteration} to "
-            f"{config.all_iterations}, run folder {out}"
-        )
+    # Marked before the run folder is written to: a second training leaves config.json as it is.
     with marked_training(out):
+        trainer = Trainer(cohort, out, config, device, resume=args.resume)
+        describe_model(trainer, card)  # what is wrong with name or card is said now, not after the training
+        _announce(trainer, console)
         finished = trainer.iteration >= config.all_iterations or _train(trainer, args.minutes, console)
         if finished:
             export_model(trainer, model_file, card, getattr(torch, args.store))
@@ -109,6 +103,18 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     else:
         console.print(f"Stopped at iteration {trainer.iteration}; go on with --resume.")
     return _document(out, trainer.iteration, trainer.seconds, model_file if finished else None)
+
+
+def _announce(trainer: Trainer, console: Console) -> None:
+    if importlib.util.find_spec("tensorboard") is None:
+        console.warn("TensorBoard is not installed, so the log is in log.jsonl only; pip install tensorboard")
+    total, cohort = trainer.config.all_iterations, trainer.cohort
+    if trainer.iteration < total:
+        console.print(
+            f"Training {trainer.gan.title} on {len(cohort)} volumes of {cohort.size}³, {trainer.device}, "
+            f"{'bfloat16' if trainer.dtype else 'float32'}, iterations {trainer.iteration} to {total}, run "
+            f"folder {trainer.folder}"
+        )
 
 
 def _document(out: Path, iteration: int, seconds: float, model: Path | None) -> dict[str, Any]:

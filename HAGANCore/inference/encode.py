@@ -128,6 +128,12 @@ def _encoded(model: Model, prepared: Prepared, class_index: int | None, progress
 
     def work(generator: StreamedGenerator) -> tuple[np.ndarray, int | None]:
         z, low = encode_cube(model, prepared.array, progress)
+        if not bool(torch.isfinite(z).all()):
+            bad = z[~torch.isfinite(z)]
+            raise HaganError(
+                f"The encoder of the model '{model.name}' gives {len(bad)} of {z.numel()} values that are "
+                f"not finite ({float(bad[0])}): its weights are damaged or too large. Use another model file."
+            )
         chosen = class_index
         if model.architecture.classes and chosen is None:
             chosen = _best_class(generator, z, low)

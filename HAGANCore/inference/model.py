@@ -23,6 +23,7 @@ from ..volumes.preprocess import restore
 from ..volumes.profiles import Profile
 from ..volumes.provenance import software_versions
 from ..volumes.volume import Volume
+from .cube import make_cube
 from .latentfile import Latent
 from .planning import Plan, Precision, plan, smaller_plan
 from .streaming import StreamedGenerator
@@ -197,7 +198,7 @@ class Model:
         """Make the volume of a latent: the network's cube, in the patient's place for a scan's latent.
 
         Raises:
-            HaganError: the latent belongs to another model.
+            HaganError: the latent belongs to another model, or its volume shows nothing (:meth:`cube`).
         """
         array = self.cube(latent, preview, progress)
         if latent.preparation is None:
@@ -251,12 +252,15 @@ class Model:
         """Return the network's cube (R, R, R), or (R/4)³ for a preview, in the unit of the profile.
 
         int16 for HU, else float32. See :meth:`decode` for the same with its geometry.
+
+        Raises:
+            HaganError: the latent belongs to another model, a value is not finite, or all are the same.
         """
         self._check(latent)
         window = self.profile.window if latent.preparation is None else latent.preparation.window
 
         def make(generator: Any) -> np.ndarray:
-            return _cube(generator, *self.tensors(latent), self.profile.unit, window, preview, progress)
+            return make_cube(generator, self.tensors(latent), self.profile.unit, window, preview, progress)
 
         return self.with_fallback(make, progress)
 
@@ -369,32 +373,3 @@ class Model:
             "unit": self.profile.unit,
             "provenance": provenance,
         }
-
-
-def _cube(
-    generator: Any,
-    z: Tensor,
-    classes: Tensor | None,
-    unit: str,
-    window: tuple[float, float],
-    preview: bool,
-    progress: Progress,
-) -> np.ndarray:
-    progress(0.0, "common features")
-    features = generator.features(z, classes)
-    if preview:
-        return _in_unit(generator.low(features), unit, window)
-    size = generator.architecture.size
-    array = np.empty((size, size, size), np.int16 if unit == "HU" else np.float32)
-    for first, slab in generator.slabs(features):
-        last = first + len(slab)
-        array[first:last] = _in_unit(slab, unit, window)
-        progress(last / size, "generating")
-    return array
-
-
-def _in_unit(slab: Tensor, unit: str, window: tuple[float, float]) -> np.ndarray:
-    """Return [-1, 1] as values of the window, whole numbers for HU; overwrites ``slab``."""
-    lower, upper = window
-    values = slab.add_(1).mul_((upper - lower) / 2).add_(lower)
-    return (values.round_().to(torch.int16) if unit == "HU" else values).cpu().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import re
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from ..pictures import write_png
 from ..progress import Progress, no_progress
 from ..segmentation import Segmentation, segment
 from ..volumes.io import write_volume
+from ..volumes.lock import LOCK, locked
 from ..volumes.preprocess import restore
 from ..volumes.volume import Volume
 from .direction import Direction
@@ -75,6 +77,9 @@ def write_series(
 ) -> Series:
     """Write all files of a walk into a folder.
 
+    What an earlier walk of this name left of table and pictures is removed first: were this one killed, they
+    would stand beside volumes that they do not describe.
+
     Volumes of a scan's latent lie on the scan's own grid. Everything but the table and the curve shows or
     holds synthetic volumes, and says so.
 
@@ -85,7 +90,26 @@ def write_series(
         stem: what the files' names say of the start.
         target: a scan to carry each change over to.
         progress: called for each step.
+
+    Raises:
+        HaganError: another process writes a walk of this name into the folder, or a file cannot be written.
     """
+    name = f"{stem}_{_plain(walk.direction.name)}"
+    with locked(folder, f".{name}.{LOCK}"):
+        _forget_earlier(folder, name, stem)
+        return _series(model, walk, folder, stem, target, progress)
+
+
+def _forget_earlier(folder: Path, name: str, stem: str) -> None:
+    for end in (".csv", ".gif", "_figure.png", "_curve.png", "_scan.gif", "_scan_figure.png"):
+        (folder / f"{name}{end}").unlink(missing_ok=True)
+    for torn in folder.glob(f".tmp-*-synthetic_{glob.escape(stem)}_*"):  # a run was killed while it wrote
+        torn.unlink(missing_ok=True)
+
+
+def _series(
+    model: Model, walk: Walk, folder: Path, stem: str, target: Target | None, progress: Progress
+) -> Series:
     series = Series()
     columns: list[Column] = []
     changed: list[Column] = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..errors import HaganError
 from ..files import written_whole
 from ..models.modelfile import ModelFile, read_model, write_directions
 from ..models.strictjson import parse_strict
+from ..volumes.lock import LOCK, locked
 from .direction import Direction, Vector, directions_of
 
 FORMAT = "hagan-direction"
@@ -37,19 +39,20 @@ def add_directions(
     Raises:
         HaganError: a direction of other networks or with a name in use, or the file cannot be written.
     """
-    file = read_model(path)
-    documents = {document["name"]: document for document in file.description.directions}
-    tensors = {name: tensor.numpy() for name, tensor in file.directions.items()}
-    for direction in directions:
-        direction.require_model(file)
-        if direction.name in documents and not replace:
-            raise HaganError(
-                f"The model '{file.description.name}' has a direction named '{direction.name}' already; "
-                "take another name, or replace it."
-            )
-        tensors = _without(tensors, direction.name) | direction.tensors()
-        documents[direction.name] = direction.to_document()
-    return _written(file, documents, tensors, out)
+    with _alone(out or path):
+        file = read_model(path)
+        documents = {document["name"]: document for document in file.description.directions}
+        tensors = {name: tensor.numpy() for name, tensor in file.directions.items()}
+        for direction in directions:
+            direction.require_model(file)
+            if direction.name in documents and not replace:
+                raise HaganError(
+                    f"The model '{file.description.name}' has a direction named '{direction.name}' already; "
+                    "take another name, or replace it."
+                )
+            tensors = _without(tensors, direction.name) | direction.tensors()
+            documents[direction.name] = direction.to_document()
+        return _written(file, documents, tensors, out)
 
 
 def remove_direction(path: Path | str, name: str, *, out: Path | str | None = None) -> ModelFile:
@@ -58,11 +61,12 @@ def remove_direction(path: Path | str, name: str, *, out: Path | str | None = No
     Raises:
         HaganError: it has none of this name, or cannot be written.
     """
-    file = read_model(path)
-    documents = _documents_with(file, name)
-    del documents[name]
-    tensors = {key: tensor.numpy() for key, tensor in file.directions.items()}
-    return _written(file, documents, _without(tensors, name), out)
+    with _alone(out or path):
+        file = read_model(path)
+        documents = _documents_with(file, name)
+        del documents[name]
+        tensors = {key: tensor.numpy() for key, tensor in file.directions.items()}
+        return _written(file, documents, _without(tensors, name), out)
 
 
 def rename_direction(
@@ -73,21 +77,24 @@ def rename_direction(
     Raises:
         HaganError: it has none of this name, the new one is in use or cannot be one.
     """
-    file = read_model(path)
-    documents = _documents_with(file, name)
-    if new_name in documents:
-        raise HaganError(f"The model '{file.description.name}' has a direction named '{new_name}' already.")
-    if not new_name.strip() or "." in new_name:
-        raise HaganError(f"A direction's name must be a text without dots; found {new_name!r}.")
-    renamed = {
-        new_name if key == name else key: {**document, "name": new_name} if key == name else document
-        for key, document in documents.items()
-    }
-    tensors = {
-        f"{new_name}{key[len(name) :]}" if _belongs(key, name) else key: tensor.numpy()
-        for key, tensor in file.directions.items()
-    }
-    return _written(file, renamed, tensors, out)
+    with _alone(out or path):
+        file = read_model(path)
+        documents = _documents_with(file, name)
+        if new_name in documents:
+            raise HaganError(
+                f"The model '{file.description.name}' has a direction named '{new_name}' already."
+            )
+        if not new_name.strip() or "." in new_name:
+            raise HaganError(f"A direction's name must be a text without dots; found {new_name!r}.")
+        renamed = {
+            new_name if key == name else key: {**document, "name": new_name} if key == name else document
+            for key, document in documents.items()
+        }
+        tensors = {
+            f"{new_name}{key[len(name) :]}" if _belongs(key, name) else key: tensor.numpy()
+            for key, tensor in file.directions.items()
+        }
+        return _written(file, renamed, tensors, out)
 
 
 def save_direction(direction: Direction, path: Path | str) -> Path:
@@ -134,6 +141,19 @@ def read_directions(path: Path | str) -> tuple[Direction, ...]:
         raise HaganError(f"The direction's file '{path}' is damaged ({error!r}).") from None
 
 
+@contextmanager
+def _alone(path: Path | str) -> Iterator[None]:
+    """Keep others from a model file from its reading to its writing: else what they add would be lost."""
+    path = Path(path)
+    try:
+        with locked(path.parent, f".{path.name}.{LOCK}"):
+            yield
+    except OSError as error:
+        raise HaganError(
+            f"The directions cannot be written to '{path}' ({error.strerror or error}); choose another file."
+        ) from None
+
+
 def _written(
     file: ModelFile,
     documents: Mapping[str, Mapping[str, Any]],
@@ -141,13 +161,7 @@ def _written(
     out: Path | str | None,
 ) -> ModelFile:
     arrays = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in tensors.items()}
-    try:
-        return read_model(write_directions(file, list(documents.values()), arrays, out))
-    except OSError as error:
-        raise HaganError(
-            f"The directions cannot be written to '{out or file.path}' ({error.strerror or error}); "
-            "choose another file."
-        ) from None
+    return read_model(write_directions(file, list(documents.values()), arrays, out))
 
 
 def _documents_with(file: ModelFile, name: str) -> dict[str, Mapping[str, Any]]:

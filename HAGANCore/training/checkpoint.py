@@ -26,6 +26,8 @@ def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any], keep: i
         HaganError: it cannot be written, e.g. because the disk is full.
     """
     path = folder / f"iteration-{iteration:08d}.pt"
+    for torn in folder.glob(".tmp-*"):  # a run was killed while it wrote; only one trains in a folder
+        torn.unlink(missing_ok=True)
     try:
         with written_whole(path) as temporary, temporary.open("wb") as stream:
             torch.save({"format": FORMAT, "version": VERSION, "iteration": iteration, **state}, stream)

@@ -31,6 +31,7 @@ from typing import Any, Literal
 from ..errors import Cancelled, HaganError
 from ..files import written_whole
 from ..processtree import alive, identity, kill_tree, own_tree
+from ..volumes.lock import locked
 
 State = Literal["running", "finished", "stopped", "failed", "none"]
 _FOLDER = "process"
@@ -74,17 +75,16 @@ def start_training(folder: Path | str, arguments: Sequence[str], python: str = s
         HaganError: a training runs in this folder.
     """
     folder = Path(folder).absolute()
-    refuse_second(folder)
-    own = _new_folder(folder)
     package = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONUTF8": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
-    command = [python, "-m", __name__, str(own), *arguments, "--out", str(folder), "--json"]
-    with (own / "out").open("wb") as out, (own / "err").open("wb") as err:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, **own_tree()
-        )
-    _mark(own, process.pid)
+    with _claimed(folder) as own:
+        command = [python, "-m", __name__, str(own), *arguments, "--out", str(folder), "--json"]
+        with (own / "out").open("wb") as out, (own / "err").open("wb") as err:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, **own_tree()
+            )
+        _mark(own, process.pid)
     # Waited for here, so that it is gone when it has ended; whoever else asks does not need it.
     threading.Thread(target=process.wait, daemon=True, name="training").start()
     return process.pid
@@ -122,9 +122,8 @@ def marked_training(folder: Path | str) -> Iterator[None]:
     if _own_process(folder):  # start_training has marked it, and main looks after it
         yield
         return
-    refuse_second(folder)
-    own = _new_folder(folder)
-    _mark(own, os.getpid())
+    with _claimed(folder) as own:
+        _mark(own, os.getpid())
     ended = threading.Event()
     threading.Thread(target=_stop_when_asked, args=(own / "stop", ended), daemon=True, name="stop").start()
     try:
@@ -191,11 +190,22 @@ def _own_process(folder: Path) -> bool:
     return os.environ.get(_MARKED) == str(folder / _FOLDER)
 
 
-def _new_folder(folder: Path) -> Path:
-    own = folder / _FOLDER
-    shutil.rmtree(own, ignore_errors=True)
-    own.mkdir(parents=True)
-    return own
+@contextmanager
+def _claimed(folder: Path) -> Iterator[Path]:
+    """Yield a new ``process/`` in a run folder, to be marked in the block.
+
+    Of two that begin at the same moment both would find that none trains; the lock lets one look after the
+    other has marked.
+
+    Raises:
+        HaganError: a training runs in this folder, or begins at this moment.
+    """
+    with locked(folder):
+        refuse_second(folder)
+        own = folder / _FOLDER
+        shutil.rmtree(own, ignore_errors=True)
+        own.mkdir(parents=True)
+        yield own
 
 
 def _mark(own: Path, pid: int) -> None:

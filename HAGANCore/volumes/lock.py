@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import HaganError
@@ -16,15 +17,31 @@ _BEING_WRITTEN_SECONDS = 5.0
 """A lock without its content is as young as this, or was left by a process that was killed at that moment."""
 
 
-def take_lock(folder: Path) -> Path:
+@contextmanager
+def locked(folder: Path, name: str = LOCK) -> Iterator[None]:
+    """Hold a lock in a folder, which is made where it is missing, for the block; see :func:`take_lock`.
+
+    Raises:
+        HaganError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = take_lock(folder, name)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def take_lock(folder: Path, name: str = LOCK) -> Path:
     """Take the lock of a folder, which must be there, and return it; unlink it to let others in.
 
-    It names its process by number and start: that of a process which has ended is taken over.
+    It names its process by number and start: that of a process which has ended is taken over. Where a folder
+    holds several results that do not touch each other, each has a lock of its own ``name``.
 
     Raises:
         HaganError: another writer works in the folder.
     """
-    lock = folder / LOCK
+    lock = folder / name
     mine = json.dumps(identity(os.getpid()))
     while True:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def make_handlers(session: Path, inner: bool) -> Handlers:
     }
     beside: dict[str, Handler] = {
         "hello": work.hello,
-        "export": export,
+        "export": partial(export, session),
         "models": library.models,
         "model_card": library.model_card,
         "train": cohorts.train,

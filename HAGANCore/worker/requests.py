@@ -146,11 +146,11 @@ def checked_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]
         HaganError: there is no such request or argument, one is missing, or one is of the wrong kind.
     """
     if name not in REQUESTS:
-        raise HaganError(f"There is no request '{name}'; there are {', '.join(REQUESTS)}.")
+        raise HaganError(f"There is no request {_shortened(name)}; there are {', '.join(REQUESTS)}.")
     expected = REQUESTS[name]
     if unknown := sorted(set(arguments) - set(expected)):
         known = ", ".join(expected) or "no arguments"
-        raise HaganError(f"The request '{name}' takes no '{unknown[0]}'; it takes {known}.")
+        raise HaganError(f"The request '{name}' takes no {_shortened(unknown[0])}; it takes {known}.")
     checked = {}
     for key, (kind, default) in expected.items():
         if key not in arguments:

@@ -190,14 +190,14 @@ def test_running_out_of_memory_goes_on_in_a_smaller_way(
     expected = a_model.generate(1)
     assert a_model.plan.slab_bytes > 0
     heard: list[str] = []
-    make = model_module._cube
+    make = model_module.make_cube
 
     def too_large(generator: object, *args: object) -> np.ndarray:
         if a_model.plan.slab_bytes > 0:
             torch.empty(1 << 50)  # what torch itself raises when the machine's memory is used up
         return make(generator, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(model_module, "_cube", too_large)
+    monkeypatch.setattr(model_module, "make_cube", too_large)
     volume = a_model.generate(1, progress=lambda fraction, text="": heard.append(text))
     assert np.array_equal(volume.array, expected.array) or np.abs(volume.array - expected.array).max() <= 1
     assert a_model.plan.slab_bytes == 0
@@ -211,7 +211,7 @@ def test_when_nothing_smaller_is_left_it_is_an_error(a_model: Model, monkeypatch
     def out_of_memory(*args: object) -> np.ndarray:
         raise MemoryError
 
-    monkeypatch.setattr(model_module, "_cube", out_of_memory)
+    monkeypatch.setattr(model_module, "make_cube", out_of_memory)
     with pytest.raises(OutOfMemory, match="Memory ran out although"):
         a_model.generate(1)
 
@@ -220,7 +220,7 @@ def test_other_errors_are_not_taken_for_memory(a_model: Model, monkeypatch: pyte
     def broken(*args: object) -> np.ndarray:
         raise RuntimeError("sizes of tensors must match")
 
-    monkeypatch.setattr(model_module, "_cube", broken)
+    monkeypatch.setattr(model_module, "make_cube", broken)
     with pytest.raises(RuntimeError, match="must match"):
         a_model.generate(1)
     assert a_model.notes == []

@@ -60,7 +60,7 @@ def test_the_memory_said_is_the_memory_taken() -> None:
 import torch
 from pathlib import Path
 from HAGANCore.memory import peak_memory
-from HAGANCore.inference.model import _cube
+from HAGANCore.inference.cube import make_cube
 from HAGANCore.inference.planning import plan
 from HAGANCore.inference.streaming import StreamedGenerator
 from HAGANCore.gans.hagan import Architecture, Generator
@@ -76,7 +76,7 @@ chosen = plan(architecture, "cpu", "float32")
 Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
 before = peak_memory()
 streamed = StreamedGenerator(generator, chosen.dtype, chosen.slab_bytes)
-cube = _cube(streamed, torch.randn(1, 16), None, "HU", (-1024.0, 600.0), False, no_progress)
+cube = make_cube(streamed, (torch.randn(1, 16), None), "HU", (-1024.0, 600.0))
 assert cube.std() > 0
 print(peak_memory() - before, chosen.bytes_needed)
 """
