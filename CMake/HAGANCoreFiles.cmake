@@ -110,16 +110,21 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/training/step.py
   HAGANCore/training/trainer.py
   HAGANCore/volumes/__init__.py
+  HAGANCore/volumes/besides.py
   HAGANCore/volumes/body.py
   HAGANCore/volumes/build.py
   HAGANCore/volumes/checks.py
   HAGANCore/volumes/cohort.py
   HAGANCore/volumes/dicom.py
+  HAGANCore/volumes/dicomfacts.py
+  HAGANCore/volumes/dicomstack.py
+  HAGANCore/volumes/gzipped.py
   HAGANCore/volumes/io.py
   HAGANCore/volumes/itk.py
   HAGANCore/volumes/lock.py
   HAGANCore/volumes/manifest.py
   HAGANCore/volumes/nifti.py
+  HAGANCore/volumes/niftiplace.py
   HAGANCore/volumes/orientation.py
   HAGANCore/volumes/phantom/__init__.py
   HAGANCore/volumes/phantom/cohort.py
@@ -142,7 +147,9 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/resample.py
   HAGANCore/volumes/scans.py
   HAGANCore/volumes/sources.py
+  HAGANCore/volumes/textheader.py
   HAGANCore/volumes/volume.py
+  HAGANCore/volumes/voxelsize.py
   HAGANCore/worker/__init__.py
   HAGANCore/worker/__main__.py
   HAGANCore/worker/client.py
