@@ -53,10 +53,10 @@ def read_volume(
     given = None if spacing is None else checked_spacing(spacing)
     if not path.exists():
         raise HaganError(f"There is no file or folder '{path}'; check the path.")
+    if not path.is_dir() and not path.is_file():  # to open a pipe may wait for ever
+        raise HaganError(f"'{path}' is a device or a pipe; give a file or a folder.")
     if path.is_dir() or is_dicom(path):
         return read_dicom(path, series, given)
-    if not path.is_file():
-        raise HaganError(f"'{path}' is a device or a pipe; give a file or a folder.")
     if path.stat().st_size == 0:
         raise HaganError(f"'{path}' is empty (0 bytes); copy or export it again.")
     name = path.name.lower()

@@ -44,6 +44,7 @@ _ERRORS = (
     KeyError,
     OverflowError,
     nibabel.spatialimages.HeaderDataError,
+    nibabel.wrapstruct.WrapStructError,
     nibabel.filebasedimages.ImageFileError,
 )
 """What a damaged header or a torn file makes nibabel raise."""
