@@ -15,6 +15,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/explore.py
   HAGANCore/cli/generate.py
   HAGANCore/cli/model.py
+  HAGANCore/cli/options.py
   HAGANCore/cli/outputs.py
   HAGANCore/cli/parser.py
   HAGANCore/cli/phantom.py
@@ -27,7 +28,25 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/errors.py
   HAGANCore/evaluation/__init__.py
   HAGANCore/evaluation/diversity.py
+  HAGANCore/fields.py
   HAGANCore/files.py
+  HAGANCore/gans/__init__.py
+  HAGANCore/gans/base.py
+  HAGANCore/gans/hagan/__init__.py
+  HAGANCore/gans/hagan/architecture.py
+  HAGANCore/gans/hagan/augment.py
+  HAGANCore/gans/hagan/batch.py
+  HAGANCore/gans/hagan/contents.py
+  HAGANCore/gans/hagan/discriminator.py
+  HAGANCore/gans/hagan/encoders.py
+  HAGANCore/gans/hagan/fidelity.py
+  HAGANCore/gans/hagan/gan.py
+  HAGANCore/gans/hagan/generator.py
+  HAGANCore/gans/hagan/options.py
+  HAGANCore/gans/hagan/prior.py
+  HAGANCore/gans/layers.py
+  HAGANCore/gans/losses.py
+  HAGANCore/gans/wgan_gp.py
   HAGANCore/inference/__init__.py
   HAGANCore/inference/cube.py
   HAGANCore/inference/differentiable.py
@@ -39,6 +58,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/inference/refine.py
   HAGANCore/inference/slab_layers.py
   HAGANCore/inference/streaming.py
+  HAGANCore/inference/whole.py
   HAGANCore/latent/__init__.py
   HAGANCore/latent/build.py
   HAGANCore/latent/calibrate.py
@@ -70,12 +90,9 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/models/published.py
   HAGANCore/models/registry.py
   HAGANCore/models/strictjson.py
-  HAGANCore/networks/__init__.py
-  HAGANCore/networks/architecture.py
-  HAGANCore/networks/discriminator.py
-  HAGANCore/networks/encoder.py
-  HAGANCore/networks/generator.py
-  HAGANCore/networks/layers.py
+  HAGANCore/operations/__init__.py
+  HAGANCore/operations/context.py
+  HAGANCore/operations/generate.py
   HAGANCore/pictures.py
   HAGANCore/processes.py
   HAGANCore/processtree.py
@@ -96,31 +113,33 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/segmentation/spine.py
   HAGANCore/segmentation/thick.py
   HAGANCore/training/__init__.py
-  HAGANCore/training/augment.py
   HAGANCore/training/checkpoint.py
   HAGANCore/training/config.py
-  HAGANCore/training/contents.py
   HAGANCore/training/data.py
   HAGANCore/training/device.py
   HAGANCore/training/export.py
   HAGANCore/training/log.py
-  HAGANCore/training/phases.py
+  HAGANCore/training/optimisers.py
   HAGANCore/training/previews.py
-  HAGANCore/training/prior.py
   HAGANCore/training/process.py
-  HAGANCore/training/step.py
+  HAGANCore/training/signals.py
   HAGANCore/training/trainer.py
   HAGANCore/volumes/__init__.py
+  HAGANCore/volumes/besides.py
   HAGANCore/volumes/body.py
   HAGANCore/volumes/build.py
   HAGANCore/volumes/checks.py
   HAGANCore/volumes/cohort.py
   HAGANCore/volumes/dicom.py
+  HAGANCore/volumes/dicomfacts.py
+  HAGANCore/volumes/dicomstack.py
+  HAGANCore/volumes/gzipped.py
   HAGANCore/volumes/io.py
   HAGANCore/volumes/itk.py
   HAGANCore/volumes/lock.py
   HAGANCore/volumes/manifest.py
   HAGANCore/volumes/nifti.py
+  HAGANCore/volumes/niftiplace.py
   HAGANCore/volumes/orientation.py
   HAGANCore/volumes/phantom/__init__.py
   HAGANCore/volumes/phantom/cohort.py
@@ -143,7 +162,9 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/resample.py
   HAGANCore/volumes/scans.py
   HAGANCore/volumes/sources.py
+  HAGANCore/volumes/textheader.py
   HAGANCore/volumes/volume.py
+  HAGANCore/volumes/voxelsize.py
   HAGANCore/worker/__init__.py
   HAGANCore/worker/__main__.py
   HAGANCore/worker/client.py

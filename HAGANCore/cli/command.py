@@ -14,7 +14,7 @@ from ..files import file_among
 from ..processes import share_cores
 from .console import Console
 from .parser import build_parser
-from .streams import flush, prepare_streams, say
+from .streams import flush, one_line, prepare_streams, say
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     except UsageError as error:
         parser: argparse.ArgumentParser = args.parser
-        parser.error(str(error))
+        parser.error(one_line(str(error)))
     except (Exception, KeyboardInterrupt) as error:
         if args.debug:
             say(traceback.format_exc(), sys.stderr)
-        say(f"hagan {args.command}: {describe(error)}", sys.stderr)
+        say(one_line(f"hagan {args.command}: {describe(error)}"), sys.stderr)
         return 1
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..progress import Progress
-from .streams import Patient, say
+from .streams import Patient, one_line, say, visible
 
 
 class Console:
@@ -27,7 +27,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr."""
-        say(f"warning: {text}", sys.stderr)
+        say(f"warning: {one_line(text)}", sys.stderr)
 
     def document(self, document: dict) -> None:
         """Print the command's JSON document where a script listens."""
@@ -58,7 +58,7 @@ class Console:
 
             def report(fraction: float, text: str = "") -> None:
                 if text:
-                    bar.set_postfix_str(text, refresh=False)
+                    bar.set_postfix_str(visible(text), refresh=False)
                 bar.update(max(0.0, min(fraction, 1.0) - bar.n))
 
             yield report

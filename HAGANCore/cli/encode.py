@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from .console import Console
 from .generate import add_model_arguments, memory_entries
-from .outputs import SCAN_KEY, require_json, require_same_scan, require_volume, scan_sha256
-from .usage import check_refinement, output
+from .outputs import require_json, require_same_scan, require_volume, scan_sha256
+from .usage import add_spacing, check_refinement, output
 
 if TYPE_CHECKING:
     from ..inference.encode import Encoding
     from ..inference.error_measures import ErrorMeasures
-    from ..volumes.volume import Volume
+    from ..volumes.volume import Vector, Volume
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="go on with a scan that is not what the model needs"
     )
+    add_spacing(parser)
+    parser.add_argument(
+        "--keep-names",
+        action="store_true",
+        help="keep the scan's file name in the latent file (otherwise only a hash: a name may be a person's)",
+    )
     parser.add_argument("--out", type=output, required=True, metavar="FOLDER", help="where the files go")
 
 
@@ -53,7 +59,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
     # A scan is unpacked and hashed without Python's lock: no time is lost beside loading torch and the model.
     with ThreadPoolExecutor(1) as beside:
-        reading = beside.submit(_read, args.scan)
+        reading = beside.submit(_read, args.scan, args.spacing)
         from ..inference.latentfile import FORMAT, SUFFIX
         from ..inference.model import load_model
         from ..progress import part_of
@@ -69,7 +75,8 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     with console.progress("encode") as progress:
         encoding = model.encode(volume, args.refine, args.class_, args.force, part_of(progress, 0.0, 0.95))
         progress(0.95, "writing")
-        encoding = _told_apart(encoding, made_from)
+        if args.keep_names:
+            encoding = _named(encoding, args.scan)
         write_volume(encoding.reconstruction, reconstruction)
         encoding.save_latent(latent)
         progress(1.0)
@@ -99,23 +106,18 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     }
 
 
-def _read(path: Path) -> tuple[Volume, str]:
+def _read(path: Path, spacing: Vector | None) -> tuple[Volume, str]:
     """Return the scan and its hash."""
     from ..volumes.io import read_volume
 
-    volume = read_volume(path)
+    volume = read_volume(path, spacing=spacing)
     return volume, scan_sha256(volume)
 
 
-def _told_apart(encoding: Encoding, made_from: str) -> Encoding:
-    """Return the encoding with the scan's hash: another scan of the same name must not take its place."""
-    shown = encoding.reconstruction
-    facts = {**shown.meta["provenance"], SCAN_KEY: made_from}
-    return replace(
-        encoding,
-        latent=replace(encoding.latent, facts={**encoding.latent.facts, SCAN_KEY: made_from}),
-        reconstruction=shown.with_array(shown.array, provenance=facts),
-    )
+def _named(encoding: Encoding, scan: Path) -> Encoding:
+    """Return the encoding with the scan's file name, which the user wants to keep."""
+    facts = {**encoding.latent.facts, "source": scan.resolve().name}
+    return replace(encoding, latent=replace(encoding.latent, facts=facts))
 
 
 def _print(encoding: Encoding, console: Console) -> None:

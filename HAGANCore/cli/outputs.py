@@ -6,7 +6,6 @@ output of the same kind is replaced: commands are run twice. Whose a file is, it
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -15,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
 from ..files import file_among
+from ..volumes.sources import SCAN_KEY as SCAN_KEY
+from ..volumes.sources import scan_sha256 as scan_sha256
 
 if TYPE_CHECKING:
     from ..models.modelfile import ModelFile
-    from ..volumes.volume import Volume
 
-SCAN_KEY = "scan_sha256"
-"""Where latents and volumes made from a scan say which one it was."""
 MADE_BY_A_MODEL = ("generated", "reconstruction", "decoded", "moved", "changed scan")
 """What the provenance of a model's volumes calls them."""
 _LABEL_MAP = "label map"
@@ -148,16 +146,6 @@ def require_same_scan(paths: Iterable[Path], sha256: str, option: str = "--out")
         if of != sha256:
             told = "was made from another scan" if of else "does not say which scan it was made from"
             raise HaganError(f"'{path}' {told}; choose another {option}, or move it away.")
-
-
-def scan_sha256(volume: Volume) -> str:
-    """Return the hash of a scan's voxels and of where they lie: equal for a scan wherever its file is."""
-    import numpy as np
-
-    grid = f"{volume.array.dtype.str} {volume.array.shape} {np.round(volume.geometry.matrix, 4).tolist()}"
-    digest = hashlib.sha256(grid.encode())
-    digest.update(np.ascontiguousarray(volume.array).data)  # no copy: 150 MB and more
-    return digest.hexdigest()
 
 
 def document_in(path: Path) -> dict[str, Any] | None:

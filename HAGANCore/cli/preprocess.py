@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import HaganError
 from .console import Console
 from .outputs import require_folder
-from .usage import add_size, jobs, made_of_options, output
+from .usage import add_size, add_spacing, jobs, made_of_options, output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="labels and covariates by 'id' or 'file' for a folder's scans",
     )
+    add_spacing(parser, "scans that do not say it")
     parser.add_argument("--jobs", type=jobs, metavar="N", help="processes at once (default: all cores)")
     parser.add_argument(
         "--allow-synthetic",
@@ -68,7 +69,14 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     console.print(f"{len(scans)} scans → {args.size}³ voxels, profile {profile.name}, {processes} at once")
     with console.progress("scans") as progress:
         report = build_cohort(
-            scans, args.out, profile, args.size, processes, progress, allow_synthetic=args.allow_synthetic
+            scans,
+            args.out,
+            profile,
+            args.size,
+            processes,
+            progress,
+            allow_synthetic=args.allow_synthetic,
+            spacing=args.spacing,
         )
     for file, lines in report.warnings.items():
         for line in lines:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .console import Console
 from .outputs import SCAN_KEY, require_label_map, require_same_scan, scan_sha256
-from .usage import UsageError, output
+from .usage import UsageError, add_spacing, output
 
 if TYPE_CHECKING:
     from ..volumes.volume import Volume
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  hagan segment dicom_folder/ --out labels.nii.gz --json"
     )
     parser.add_argument("volume", type=Path, metavar="VOLUME", help="DICOM folder, NIfTI, NRRD, MHA or MGZ")
+    add_spacing(parser)
     parser.add_argument(
         "--out",
         type=output,
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     from ..volumes.checks import require_measurable
     from ..volumes.io import WRITABLE_SUFFIXES, read_volume, scan_name, write_volume
     from ..volumes.provenance import software_versions
+    from ..volumes.voxelsize import given_facts
 
     out = args.out or Path(f"{scan_name(args.volume)}.segmentation.nii.gz")
     if not out.name.lower().endswith(WRITABLE_SUFFIXES):
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     started = time.perf_counter()
     with console.progress("segment") as progress:
         progress(0.0, "reading")
-        volume = read_volume(args.volume)
+        volume = read_volume(args.volume, spacing=args.spacing)
         require_measurable(volume)
         made_from = scan_sha256(volume)
         if args.out is None:  # two patients' scans may have one name
@@ -65,7 +67,8 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         found = segment(volume, part_of(progress, 0.4, 0.9))
         progress(0.9, "writing")
         facts = volume.meta.get("provenance") or {"kind": "segmentation", "versions": software_versions()}
-        labels = volume.with_array(found.labels, unit="label", provenance={**facts, SCAN_KEY: made_from})
+        facts = {**facts, SCAN_KEY: made_from, **given_facts(volume)}
+        labels = volume.with_array(found.labels, unit="label", provenance=facts)
         write_volume(labels, out)
         progress(1.0)
     seconds = time.perf_counter() - started

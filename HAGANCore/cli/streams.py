@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+_STEERING = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # C0 without tab and line feed, delete, C1
+    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"  # direction of writing (Unicode annex 9)
+    "\\u2028\\u2029]"  # line and paragraph separators
+)
 
 
 def prepare_streams() -> None:
@@ -24,10 +31,31 @@ def prepare_streams() -> None:
 
 
 def say(text: str, stream: TextIO) -> None:
-    """Print a line at once; where the reader has left (``| head``), silently from then on."""
+    """Print a text at once; where the reader has left (``| head``), silently from then on."""
     patient = Patient(stream)
-    patient.write(f"{text}\n")
+    patient.write(f"{visible(text)}\n")
     patient.flush()
+
+
+def visible(text: str) -> str:
+    """Return the text with what would steer a terminal written out; lines and tabs stay.
+
+    Names of files and texts of DICOM headers come from anywhere: they may clear the screen, turn the order of
+    letters around or look like another message.
+
+    >>> print(visible("scan\\x1b[2J \\u202egpj.exe"))
+    scan\\x1b[2J \\u202egpj.exe
+    """
+    return _STEERING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """Return the text as one line: a file name may hold line breaks and look like a message of its own.
+
+    >>> one_line("two\\nlines")
+    'two\\\\nlines'
+    """
+    return visible(text).replace("\n", "\\n")
 
 
 def flush() -> None:

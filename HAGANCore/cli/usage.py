@@ -73,6 +73,31 @@ def add_size(parser: argparse.ArgumentParser, default: int) -> None:
     )
 
 
+def spacing(text: str) -> tuple[float, float, float]:
+    """Return a voxel size in mm.
+
+    >>> spacing("0.7,0.7,2.5")
+    (0.7, 0.7, 2.5)
+    """
+    from ..volumes.voxelsize import parse_spacing
+
+    try:
+        return parse_spacing(text)
+    except HaganError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_spacing(parser: argparse.ArgumentParser, which: str = "the scan") -> None:
+    """Add the option for the voxel size of a scan whose file does not say it."""
+    parser.add_argument(
+        "--spacing",
+        type=spacing,
+        metavar="X,Y,Z",
+        help=f"voxel size of {which} in mm, e.g. 0.7,0.7,2.5, along the file's first, second and third axis "
+        "(DICOM: along a row, along a column, between slices); results say that the user gave it",
+    )
+
+
 def check_refinement(steps: int) -> None:
     """Refuse a negative number of steps that refine a latent."""
     if steps < 0:

@@ -19,7 +19,9 @@ from ..gans.hagan import SLABS, one_hot
 from ..progress import Progress, no_progress, part_of
 from ..volumes.checks import check_scan
 from ..volumes.preprocess import Prepared, prepare
+from ..volumes.sources import SCAN_KEY, scan_sha256
 from ..volumes.volume import Volume
+from ..volumes.voxelsize import given_facts
 from .error_measures import ErrorMeasures, measure_errors
 from .latentfile import Latent
 from .refine import refine_latent
@@ -99,13 +101,14 @@ def encode_scan(
                 f"Refinement found nothing better (mean absolute error {after.mae:.1f}, before "
                 f"{before.mae:.1f}); the encoder's latent is kept."
             )
-    # Only the name: a path may tell more about a patient than the file should.
-    source = Path(str(volume.meta.get("source", ""))).name
-    facts = {**latent.facts, "errors": errors.to_dict(), "source": source}
+    # No path and no name: either may be a patient's. The hash tells which scan it was.
+    made_from = {SCAN_KEY: scan_sha256(volume), **given_facts(volume)}
+    facts = {**latent.facts, "errors": errors.to_dict(), **made_from}
+    provenance = {**reconstruction.meta["provenance"], **made_from}
     progress(1.0, "encoded")
     return Encoding(
         latent=replace(latent, facts=facts),
-        reconstruction=reconstruction,
+        reconstruction=reconstruction.with_array(reconstruction.array, provenance=provenance),
         errors=errors,
         errors_before=before,
         coverage=volume.array[inside].size / volume.array.size,

@@ -20,12 +20,12 @@ AIR, DENSEST = -1024, 3071
 
 
 def hounsfield(array: np.ndarray) -> HU:
-    """Return contiguous int16 HU within the 12-bit range; NaN becomes air."""
+    """Return contiguous int16 HU within the 12-bit range; what is not finite becomes air."""
     if array.dtype.kind != "f" and array.dtype != np.int16:
         array = array.astype(np.int64)  # -1024 has no place in an unsigned type
     clipped = np.clip(array, AIR, DENSEST)
     if array.dtype.kind == "f":
-        clipped = np.nan_to_num(clipped, copy=False, nan=AIR)
+        np.copyto(clipped, AIR, where=~np.isfinite(array))
     return np.ascontiguousarray(clipped, dtype=np.int16)
 
 

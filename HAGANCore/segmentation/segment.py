@@ -87,8 +87,8 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     bones. The mere rim of a lung at the end of an abdominal scan is not taken for a lung.
 
     Args:
-        volume: HU, any orientation and voxel size; NaN counts as air. A volume that is no CT gives
-            meaningless labels, no error.
+        volume: HU, any orientation and voxel size; what is not finite counts as air. A volume that is no CT
+            gives meaningless labels, no error.
         progress: called a few times; may raise :class:`~HAGANCore.errors.Cancelled`.
 
     Raises:

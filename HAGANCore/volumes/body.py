@@ -88,7 +88,8 @@ def _coarse(array: npt.NDArray, spacing: Triple) -> tuple[Float, Triple]:
         coarse[planes] = values
 
     def clipped(part: npt.NDArray) -> Float:
-        return np.clip(np.nan_to_num(part.astype(np.float32), nan=-1024.0), -1024.0, 300.0)
+        values = np.nan_to_num(part.astype(np.float32), nan=-1024.0, posinf=-1024.0, neginf=-1024.0)
+        return np.clip(values, -1024.0, 300.0)
 
     resample(thin, (z, y, x), keep, clipped)
     a, b, c = (mm * n / m for mm, n, m in zip(thin_mm, thin.shape, shape, strict=True))

@@ -18,7 +18,8 @@ from .preprocess import prepare
 from .profiles import Profile
 from .scans import Scan, class_names
 from .sources import FINGERPRINT, fingerprint, plan_scans
-from .volume import Volume
+from .volume import Vector, Volume
+from .voxelsize import NoVoxelSize, given_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class _Task:
     profile: Profile
     size: int
     allow_synthetic: bool
+    spacing: Vector | None
     note: str
 
 
@@ -60,6 +62,7 @@ def build_cohort(
     progress: Progress = no_progress,
     *,
     allow_synthetic: bool = False,
+    spacing: Vector | None = None,
 ) -> BuildReport:
     """Prepare the scans and add them to the cohort in ``folder``, new or begun earlier.
 
@@ -75,6 +78,7 @@ def build_cohort(
         size: edge length R in voxels.
         jobs: processes at once; each needs about 1 GB for a large CT.
         progress: called after each scan; may raise to stop, and what is done stays done.
+        spacing: the voxel size in mm (x, y, z) of scans that do not say it; others keep their own.
         allow_synthetic: take generated volumes, which say of themselves that they are synthetic; they fail
             otherwise. Phantoms are taken with a warning.
 
@@ -98,7 +102,7 @@ def build_cohort(
                     warnings[str(scan.path)] = [plan.note]
             else:
                 target = writer.volume_path(scan.id)
-                tasks.append(_Task(scan, target, profile, size, allow_synthetic, plan.note))
+                tasks.append(_Task(scan, target, profile, size, allow_synthetic, spacing, plan.note))
         progress(len(ok) / len(scans), "")
         outcomes = stack.enter_context(closing(in_processes(_make, tasks, jobs)))
         for task, outcome in outcomes:
@@ -131,12 +135,23 @@ def _make(task: _Task) -> _Made:
     made_from: dict[str, Any] = {}
     with suppress(OSError):  # what cannot be read is said below
         made_from = fingerprint(task.scan.path)
-    volume = read_volume(task.scan.path)
+    volume = _read(task)
     synthetic = [] if task.allow_synthetic else _require_scan(volume)
     warnings = [*synthetic, *volume.meta.get("notes", []), *require_usable(volume, task.profile)]
     prepared = prepare(volume, task.profile, task.size)
     digest = write_array(task.target, prepared.array)
-    return _Made(digest, {**prepared.record.to_dict(), FINGERPRINT: made_from}, warnings)
+    preparation = {**prepared.record.to_dict(), FINGERPRINT: made_from, **given_facts(volume)}
+    return _Made(digest, preparation, warnings)
+
+
+def _read(task: _Task) -> Volume:
+    """Return the scan; the voxel size that the user gives is for those alone that have none."""
+    try:
+        return read_volume(task.scan.path)
+    except NoVoxelSize:
+        if task.spacing is None:
+            raise
+        return read_volume(task.scan.path, spacing=task.spacing)
 
 
 def _require_scan(volume: Volume) -> list[str]:

@@ -180,8 +180,8 @@ def _check_slices(volume: Volume, profile: Profile) -> list[Finding]:
         findings.append(
             _warn(
                 "uneven-slices",
-                f"The slices are unevenly spaced ({smallest:.2f}..{largest:.2f} mm); their mean is used, so "
-                "lengths along the body may be slightly off.",
+                f"The slices are unevenly spaced ({smallest:.2f}..{largest:.2f} mm); they were "
+                "interpolated to even distances.",
             )
         )
     return findings
@@ -207,13 +207,15 @@ def _shows_something(values: npt.NDArray) -> bool:
 def _check_nan(array: npt.NDArray) -> list[Finding]:
     if array.dtype.kind != "f":
         return []
-    share = 1 - np.count_nonzero(np.isfinite(array)) / array.size
-    if share == 0:
+    count = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if count == 0:
         return []
-    text = f"{share:.2%} of the scan is not a number (NaN or infinite)"
+    share = count / array.size
+    percent = f" ({share:.2%})" if share >= 5e-5 else ""  # "0.00%" would say that there are none
+    text = f"{count:,} of {array.size:,} voxels{percent} are not finite numbers (NaN or infinite)"
     if share > _MOST_NAN:
         return [_refuse("nan", f"{text}; export it again.")]
-    return [_warn("nan", f"{text} and is taken as background; export it again if it is not.")]
+    return [_warn("nan", f"{text} and count as air; export the scan again if they are not.")]
 
 
 def _check_padding(values: npt.NDArray, profile: Profile) -> list[Finding]:

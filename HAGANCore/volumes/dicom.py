@@ -11,13 +11,16 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import HaganError
+from .dicomfacts import Facts, read_facts
+from .dicomstack import Plane, stack_of, volume_of
 from .itk import from_itk, quiet_libraries
-from .volume import Geometry, Volume, nearest_rotation
+from .volume import Vector, Volume
+from .voxelsize import require_size, with_spacing
 
 _UID, _NUMBER, _DESCRIPTION, _MODALITY = "0020|000e", "0020|0011", "0008|103e", "0008|0060"
 _SOP = "0008|0018"
-_CT_OR_MR = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[24](\.1)?\0")
-"""The class of a file that should hold an image of a scanner, as the first bytes of the file have it."""
+_CT_OR_MR = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[24](\.1)?")
+"""The class of a file that should hold an image of a scanner."""
 _CLASS = b"1.2.840.10008."
 """How the class of every DICOM file begins, also of those that are no images: a report, a DICOMDIR."""
 _SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -25,7 +28,6 @@ _MOST_NAMES = 5
 """Files that are named in a message; of more the number is said."""
 _AXIAL = 0.8
 """A series is axial when its slice normal is within 37° of the body's axis (a tilted gantry still is)."""
-_SAME_PLACE_MM = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class _Slice:
     direction: tuple[float, ...]
     origin: tuple[float, ...]
     spacing: tuple[float, ...]
+    facts: Facts
 
     @property
     def frames(self) -> int:
@@ -106,11 +109,12 @@ def find_series(folder: Path) -> list[Series]:
     return _sorted_out(_files(folder, recursive=True))[0]
 
 
-def read_dicom(path: Path, series: str | None = None) -> Volume:
+def read_dicom(path: Path, series: str | None = None, spacing: Vector | None = None) -> Volume:
     """Read one series of a folder, or the series that a single file belongs to.
 
     ``series`` is its UID, number or a part of its description; without it the largest axial one is taken
-    and ``meta["notes"]`` lists the others, and files that should be slices but cannot be read.
+    and ``meta["notes"]`` lists the others, and files that should be images but cannot be read.
+    ``spacing`` is the voxel size that the user gives, in mm along a row, along a column and between slices.
     See :func:`read_series`.
 
     Raises:
@@ -118,38 +122,41 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
     """
     files = _files(path, recursive=True) if path.is_dir() else _files(path.parent, recursive=False)
     found, damaged = _sorted_out(files)
+    if path.is_file() and path in {one.path for one in damaged}:
+        raise _damaged(path)
     if path.is_file() and series is None:
         found = [one for one in found if path in {item.path for item in one.slices}]
     if not found and damaged:
-        raise _damaged(damaged[0])
+        raise _damaged(damaged[0].path)
     if not found:
         raise HaganError(f"'{path}' holds no readable DICOM images; give the folder of one examination.")
     chosen = _choose(path, found, series)
-    # A torn file cannot say which series it belongs to; beside the chosen one it is most likely a part of it.
-    folders = {item.path.parent for item in chosen.slices}
     for torn in damaged:
-        if torn.parent in folders:
-            raise _damaged(torn)
-    volume = read_series(chosen)
+        if torn.series == chosen.uid:
+            raise _damaged(torn.path)
+    volume = read_series(chosen, spacing)
     volume.meta["source"] = str(path)
-    notes = []
+    notes = volume.meta.pop("notes", [])
     if len(found) > 1:
         others = "; ".join(str(one) for one in found if one is not chosen)
-        notes.append(f"{len(found)} series found, took {chosen}. Others: {others}.")
-    notes += _unreadable(chosen)
+        notes = [f"{len(found)} series found, took {chosen}. Others: {others}.", *notes]
+    notes += _skipped([torn.path for torn in damaged])
+    notes += _unreadable(chosen, {torn.path for torn in damaged})
     if notes:
         volume.meta["notes"] = notes
     return volume
 
 
-def read_series(series: Series) -> Volume:
+def read_series(series: Series, spacing: Vector | None = None) -> Volume:
     """Read a series as one volume; values in HU for CT.
 
+    Slices lie at their true positions: where those are uneven, the volume is interpolated to even distances.
     ``meta`` has ``modality``, ``series`` (UID), ``unit`` for CT, and ``slice_gaps_mm``: smallest, median and
-    largest distance between neighbouring slices. The spacing is their mean.
+    largest distance between neighbouring slices. ``spacing`` as in :func:`read_dicom`.
 
     Raises:
-        HaganError: colour, several images at one position, a tilted gantry, a damaged file.
+        HaganError: colour, no voxel size, no positions, several images at one, a tilted gantry, a hole
+            between slices, a slice that contradicts the others, a damaged file.
     """
     first = series.slices[0]
     if first.components > 1:
@@ -157,38 +164,101 @@ def read_series(series: Series) -> Volume:
             f"The DICOM series {series} holds colour images ({first.components} values in each voxel); "
             "choose a series of the scanner's own images."
         )
-    volume = (
-        from_itk(_execute(first.path), {"source": str(first.path)}) if first.frames > 1 else _stack(series)
-    )
+    for item in series.slices:
+        _require_pixels(item)
+    volume = _one_block(series, spacing) if _is_block(series) else _stacked(series, spacing)
     volume.meta.update(source=str(first.path.parent), modality=series.modality, series=series.uid)
     if series.modality == "CT":
         volume.meta["unit"] = "HU"
     return volume
 
 
+def _is_block(series: Series) -> bool:
+    """Whether one file holds images whose distance it says by another way than by their positions."""
+    facts = series.slices[0].facts
+    placed = sum(frame.position is not None for frame in facts.frames)
+    return len(series.slices) == 1 and len(facts.frames) > 1 and placed <= 1 and facts.depth_known
+
+
+def _one_block(series: Series, spacing: Vector | None) -> Volume:
+    """Return a file of several images at even distances, such as nuclear medicine and doses have them."""
+    first = series.slices[0]
+    own = (*(first.facts.frames[0].pixel_mm or (None, None)), first.spacing[2])
+    require_size(f"The DICOM series {series}", own, spacing)
+    volume = from_itk(_execute(first.path), {"source": str(first.path)})
+    return with_spacing(volume, spacing, own)
+
+
+def _stacked(series: Series, spacing: Vector | None) -> Volume:
+    """Put single images on one another."""
+    thickness = series.slices[0].spacing[2]
+    planes = [Plane(item.path, index, item.facts) for item in series.slices for index in range(item.frames)]
+    stack = stack_of(str(series), planes, spacing)
+    images = {item.path: sitk.GetArrayFromImage(_execute(item.path)) for item in series.slices}
+    arrays = [images[plane.path][plane.index] for plane in stack.planes]
+    volume = volume_of(str(series), stack, arrays, series.modality, thickness)
+    placed = all(plane.frame.position is not None for plane in planes)
+    own = (*(planes[0].frame.pixel_mm or (None, None)), volume.geometry.spacing[2] if placed else None)
+    return with_spacing(volume, spacing, own)
+
+
+def _require_pixels(item: _Slice) -> None:
+    """Refuse a file with fewer bytes of pixels than its images take: libraries would fill the rest."""
+    if item.facts.pixel_bytes is None:
+        return
+    expected, held = item.facts.pixel_bytes
+    if held < expected:
+        raise HaganError(
+            f"The DICOM file '{item.path}' is truncated or damaged: it holds {held:,} of {expected:,} bytes "
+            "of pixels; copy or export the series again."
+        )
+
+
 def _files(folder: Path, recursive: bool) -> Iterable[Path]:
     return sorted(folder.rglob("*") if recursive else folder.iterdir())
 
 
-def _sorted_out(paths: Iterable[Path]) -> tuple[list[Series], list[Path]]:
-    """Return the series, largest axial one first, and the scanner's images that cannot be read."""
+@dataclass(frozen=True, slots=True)
+class _Torn:
+    """A DICOM file that should hold an image and cannot be read."""
+
+    path: Path
+    series: str
+    """UID of its series; empty where not even that can be read."""
+
+
+def _sorted_out(paths: Iterable[Path]) -> tuple[list[Series], list[_Torn]]:
+    """Return the series, largest axial one first, and the images that cannot be read."""
     groups: dict[tuple, list[_Slice]] = {}
     damaged = []
     for path in paths:
         if not (path.is_file() and is_dicom(path)):
             continue
-        item = _read_header(path)
+        facts = read_facts(path)
+        # Libraries may take a report or a media directory for an image, whatever its name is.
+        if facts is not None and not facts.is_image and not _CT_OR_MR.fullmatch(facts.sop_class):
+            continue
+        item = _read_header(path, facts) if facts is not None and facts.has_pixels else None
         if item is not None:
             plane = tuple(round(value, 2) for value in item.direction)
             groups.setdefault((item.tags[_UID], item.size[:2], plane, item.components), []).append(item)
-        elif _CT_OR_MR.search(_beginning(path)):
-            damaged.append(path)
+        elif facts is not None or _CLASS in _beginning(path):
+            damaged.append(_Torn(path, facts.series if facts is not None else ""))
     found = [Series(tuple(_without_copies(group))) for group in groups.values()]
     found.sort(key=lambda one: (one.slices[0].components == 1, one.axial, one.voxels), reverse=True)
     return found, damaged
 
 
-def _unreadable(series: Series) -> list[str]:
+def _skipped(paths: list[Path]) -> list[str]:
+    """Return a line about DICOM files that should hold an image of another series, and do not."""
+    if not paths:
+        return []
+    names = ", ".join(path.name for path in paths[:_MOST_NAMES]) + (", …" if len(paths) > _MOST_NAMES else "")
+    files = "1 DICOM file" if len(paths) == 1 else f"{len(paths)} DICOM files"
+    return [f"{files} without a readable image left out: {names}."]
+
+
+def _unreadable(series: Series, said: set[Path]) -> list[str]:
     """Return a line about files beside the slices that by their names are slices too, but are not DICOM."""
     used = {item.path for item in series.slices}
     shapes = {_shape(path) for path in used}
@@ -197,6 +267,7 @@ def _unreadable(series: Series) -> list[str]:
         for folder in sorted({path.parent for path in used})
         for path in _files(folder, recursive=False)
         if path not in used
+        and path not in said
         and path.is_file()
         and not path.name.startswith(".")
         and (path.suffix.lower() in _SUFFIXES or _shape(path) in shapes)
@@ -219,7 +290,7 @@ def _beginning(path: Path) -> bytes:
         return stream.read(1024)
 
 
-def _read_header(path: Path) -> _Slice | None:
+def _read_header(path: Path, facts: Facts) -> _Slice | None:
     """Return what the file says of its image; None where it holds none (a report, DICOMDIR)."""
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
@@ -239,6 +310,7 @@ def _read_header(path: Path) -> _Slice | None:
         direction=reader.GetDirection(),
         origin=reader.GetOrigin(),
         spacing=reader.GetSpacing(),
+        facts=facts,
     )
 
 
@@ -267,46 +339,6 @@ def _choose(path: Path, found: list[Series], wanted: str | None) -> Series:
     raise HaganError(
         f"'{path}' has no DICOM series '{wanted}'; there are: {'; '.join(str(one) for one in found)}."
     )
-
-
-def _stack(series: Series) -> Volume:
-    """Put single slices on one another."""
-    first, count = series.slices[0], len(series.slices)
-    heights = np.array([_height(item) for item in series.slices])
-    gaps = np.diff(heights)
-    if count > 1 and gaps.min() < _SAME_PLACE_MM:
-        raise HaganError(
-            f"The DICOM series {series} has several images at one position ({count} images at "
-            f"{1 + int((gaps >= _SAME_PLACE_MM).sum())} positions: time points or repeated reconstructions); "
-            "export one of them alone."
-        )
-    _check_straight(series, float(heights[-1] - heights[0]))
-    arrays = [sitk.GetArrayFromImage(_execute(item.path))[0] for item in series.slices]
-    array = np.stack(arrays)
-    gap = float(heights[-1] - heights[0]) / (count - 1) if count > 1 else first.spacing[2]
-    axes = nearest_rotation(np.reshape(first.direction, (3, 3)))
-    geometry = Geometry(
-        shape=(count, first.size[1], first.size[0]),
-        spacing=(first.spacing[0], first.spacing[1], gap),
-        origin=(first.origin[0], first.origin[1], first.origin[2]),
-        direction=tuple(float(value) for value in axes.ravel()),
-    )
-    meta = {}
-    if count > 1:
-        meta["slice_gaps_mm"] = [float(gaps.min()), float(np.median(gaps)), float(gaps.max())]
-    return Volume(array.astype(np.float32) if array.dtype == np.float64 else array, geometry, meta)
-
-
-def _check_straight(series: Series, length: float) -> None:
-    """Refuse slices that are shifted against one another: their voxels are no rectangular grid."""
-    first, last = series.slices[0], series.slices[-1]
-    step = np.subtract(last.origin, first.origin)
-    sideways = float(np.linalg.norm(step - length * np.array(first.direction[2::3])))
-    if sideways > max(1.0, 0.01 * length):
-        raise HaganError(
-            f"The DICOM series {series} was taken with a tilted gantry (slices shift by {sideways:.0f} mm "
-            f"over {length:.0f} mm); resample it to a rectangular grid first."
-        )
 
 
 def _execute(path: Path) -> sitk.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .itk import read_itk, write_itk
 from .nifti import nifti_bytes, read_nibabel
 from .provenance import meta_from_document, provenance_document, read_sidecar, write_sidecar
 from .volume import Volume
+from .voxelsize import checked_spacing
 
 NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".img")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -26,33 +28,42 @@ _GZIP_PART = 4 << 20
 """Bytes that one thread compresses at a time; a part cannot refer to the 32 KB before it, which is little."""
 
 
-def read_volume(path: Path | str, series: str | None = None) -> Volume:
+def read_volume(
+    path: Path | str, series: str | None = None, spacing: Sequence[float] | None = None
+) -> Volume:
     """Read a scan: a DICOM folder or file, NIfTI, NRRD, MHA/MHD or MGZ.
 
     Args:
         path: file or folder. Of a folder with several DICOM series the largest axial one is taken, and
             ``meta["notes"]`` lists the others.
         series: the series' UID, number or a part of its description, where another one is wanted.
+        spacing: the voxel size in mm, for a file that does not say it or says it wrongly: along the file's
+            first, second and third index (for DICOM: along a row, along a column, between slices), which is
+            the order of ``Geometry.spacing``. ``meta["voxel_size_given_mm"]`` then says so.
 
     Returns:
-        The volume; integers stay integers. ``meta`` has ``source`` and, where the file holds it,
-        ``synthetic`` and ``provenance``.
+        The volume; integers stay integers. ``meta`` has ``source``, where there is something to know about
+        the reading ``notes`` (lines for a person), and, where the file holds it, ``synthetic`` and
+        ``provenance``.
 
     Raises:
-        HaganError: no such file, unknown format, truncated, empty, not 3D, or colour.
+        HaganError: no such file, unknown format, truncated, empty, not 3D, colour, or no voxel size.
     """
     path = Path(path)
+    given = None if spacing is None else checked_spacing(spacing)
     if not path.exists():
         raise HaganError(f"There is no file or folder '{path}'; check the path.")
+    if not path.is_dir() and not path.is_file():  # to open a pipe may wait for ever
+        raise HaganError(f"'{path}' is a device or a pipe; give a file or a folder.")
     if path.is_dir() or is_dicom(path):
-        return read_dicom(path, series)
+        return read_dicom(path, series, given)
     if path.stat().st_size == 0:
         raise HaganError(f"'{path}' is empty (0 bytes); copy or export it again.")
     name = path.name.lower()
     if name.endswith(NIBABEL_SUFFIXES):
-        volume = read_nibabel(path)
+        volume = read_nibabel(path, given)
     elif name.endswith(ITK_SUFFIXES):
-        volume = read_itk(path)
+        volume = read_itk(path, given)
     else:
         raise HaganError(
             f"'{path}' is not a kind of file that can be read; use a DICOM folder or "
@@ -138,7 +149,7 @@ def _stored(volume: Volume) -> npt.NDArray:
         return array.astype(np.uint8)
     if array.dtype.kind == "f":
         if volume.meta.get("unit") == "HU":
-            finite = np.nan_to_num(array, nan=-1024.0, posinf=32767.0, neginf=-32768.0)
+            finite = np.nan_to_num(array, nan=-1024.0, posinf=-1024.0, neginf=-1024.0)
             return np.rint(np.clip(finite, -32768, 32767)).astype(np.int16)
         return array.astype(np.float32, copy=False)
     if array.dtype.itemsize == 8:

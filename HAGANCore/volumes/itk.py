@@ -17,8 +17,11 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from ..errors import HaganError, OutOfMemory
+from .besides import detached_files
 from .provenance import HEADER_KEY, from_header_text, meta_from_document, to_header_text
-from .volume import Geometry, Volume, nearest_rotation, require_rectangular
+from .textheader import text_place
+from .volume import Geometry, Vector, Volume, nearest_rotation, require_rectangular
+from .voxelsize import LEFT_AND_RIGHT_ARE_A_GUESS, require_size, with_spacing
 
 DENSEST_PACKING = 50_000
 """Bytes that one byte of a file can stand for at most: bzip2 of zeros; gzip ends at 1032."""
@@ -55,19 +58,27 @@ def from_itk(image: sitk.Image, meta: dict[str, Any] | None = None) -> Volume:
     return Volume(sitk.GetArrayFromImage(image), geometry, meta or {})
 
 
-def read_itk(path: Path) -> Volume:
+def read_itk(path: Path, spacing: Vector | None = None) -> Volume:
     """Read NRRD or MetaImage.
 
+    Args:
+        path: of the file, or of the header where the voxels are in other files beside it.
+        spacing: the voxel size in mm along the file's own axes, where the user gives it.
+
     Raises:
-        HaganError: truncated, damaged, not 3D, colour, or sheared axes.
+        HaganError: truncated, damaged, not 3D, colour, sheared axes, no voxel size, or voxels that are to be
+            read from elsewhere than the header's folder.
     """
+    voxel_files = detached_files(path) or [path]
+    place = text_place(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         with quiet_libraries():
             reader.ReadImageInformation()
             _check_kind(path, reader)
-            _check_bytes(path, reader)
+            _check_bytes(path, reader, voxel_files)
+            require_size(f"'{path}'", place.sizes, spacing)
             image = reader.Execute()
     except MemoryError:
         raise _too_large(path, reader) from None
@@ -80,7 +91,9 @@ def read_itk(path: Path) -> Volume:
     meta: dict[str, Any] = {"source": str(path)}
     if image.HasMetaDataKey(HEADER_KEY) or HEADER_KEY in reader.GetMetaDataKeys():
         meta.update(meta_from_document(from_header_text(reader.GetMetaData(HEADER_KEY))))
-    return from_itk(image, meta)
+    if not place.oriented:
+        meta["notes"] = [f"The file has no orientation, {LEFT_AND_RIGHT_ARE_A_GUESS}"]
+    return with_spacing(from_itk(image, meta), spacing, place.sizes)
 
 
 def write_itk(volume: Volume, array: npt.NDArray, document: dict[str, Any] | None, path: Path) -> None:
@@ -136,12 +149,10 @@ def _check_kind(path: Path, reader: sitk.ImageFileReader) -> None:
         )
 
 
-def _check_bytes(path: Path, reader: sitk.ImageFileReader) -> None:
-    """Refuse a header that promises more voxels than the file can hold, before memory is taken for them."""
-    if path.suffix.lower() in (".nhdr", ".mhd"):  # the voxels are in other files
-        return
+def _check_bytes(path: Path, reader: sitk.ImageFileReader, voxel_files: list[Path]) -> None:
+    """Refuse a header that promises more voxels than its files can hold, before memory is taken for them."""
     pixel = sitk.GetArrayViewFromImage(sitk.Image([1] * 3, reader.GetPixelID())).itemsize
-    claimed, held = math.prod(reader.GetSize()) * pixel, path.stat().st_size
+    claimed, held = math.prod(reader.GetSize()) * pixel, sum(file.stat().st_size for file in voxel_files)
     if claimed > DENSEST_PACKING * held:
         voxels = " × ".join(map(str, reader.GetSize()))
         raise _damaged(path, f"{voxels} voxels are announced, {claimed:,} bytes, in a file of {held:,}")

@@ -6,7 +6,6 @@ ITK may prefer it; the sform matrix keeps 1e-4 mm, so we read that one and write
 
 from __future__ import annotations
 
-import gzip
 import math
 import zlib
 from collections.abc import Iterator
@@ -21,15 +20,21 @@ from nibabel.imageglobals import logger as nibabel_log
 from nibabel.nifti1 import Nifti1Extension
 
 from ..errors import HaganError, OutOfMemory
+from .besides import require_beside
+from .gzipped import DENSEST, is_gzip, unpack
 from .itk import DENSEST_PACKING
+from .niftiplace import Place, place_of
 from .provenance import from_header_text, meta_from_document, to_header_text
-from .volume import Geometry, Volume, nearest_rotation, require_rectangular
+from .volume import Geometry, Vector, Volume, nearest_rotation, require_rectangular
+from .voxelsize import require_size, with_spacing
 
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _COMMENT = 6
 """NIfTI's code for a header extension that holds plain text."""
-_MM_PER_UNIT = {1: 1000.0, 3: 0.001}
-"""NIfTI's codes for metre and micrometre; 2 is mm, and what says nothing (0) means mm."""
+_MGH_HEADER, _NIFTI1_HEADER, _NIFTI2_HEADER = 284, 348, 540
+"""Bytes of the headers."""
+_MGH_FOOTER = 1 << 16
+"""Bytes for what may follow the voxels of an MGH file: scan parameters and the history of commands."""
 _ERRORS = (
     OSError,
     EOFError,
@@ -39,19 +44,25 @@ _ERRORS = (
     KeyError,
     OverflowError,
     nibabel.spatialimages.HeaderDataError,
+    nibabel.wrapstruct.WrapStructError,
     nibabel.filebasedimages.ImageFileError,
 )
 """What a damaged header or a torn file makes nibabel raise."""
 
 
-def read_nibabel(path: Path) -> Volume:
+def read_nibabel(path: Path, spacing: Vector | None = None) -> Volume:
     """Read NIfTI (plain, gzipped, pair) or MGH/MGZ; the world becomes LPS mm.
 
+    Args:
+        path: of the file.
+        spacing: the voxel size in mm along the file's own axes, where the user gives it.
+
     Raises:
-        HaganError: truncated, damaged, not 3D, colour, or sheared axes.
+        HaganError: truncated, damaged, not 3D, colour, sheared axes, or no voxel size.
     """
     with _quiet_nibabel():
-        image = _load(path)
+        image, header = _load(path)
+        place = place_of(image, header)
     shape = _spatial_shape(path, image.shape)
     dtype = image.get_data_dtype()
     _require_bytes(path, image, shape, dtype.itemsize)
@@ -69,9 +80,12 @@ def read_nibabel(path: Path) -> Volume:
             f"'{path}' holds {' × '.join(map(str, shape))} voxels, for which memory does not suffice; "
             "close other programs or crop it first."
         ) from None
-    geometry = geometry_from_ras(path, _in_mm(image), shape)
-    meta = {"source": str(path), **_meta(image.header)}
-    return Volume(_sensible(array).T, geometry, meta)
+    require_size(f"'{path}'", place.sizes, spacing)
+    geometry = geometry_from_ras(path, _sized(place, spacing), shape)
+    meta: dict[str, Any] = {"source": str(path), **_meta(image.header)}
+    if notes := place.notes(shape):
+        meta["notes"] = notes
+    return with_spacing(Volume(_sensible(array).T, geometry, meta), spacing, place.sizes)
 
 
 def nifti_bytes(volume: Volume, array: npt.NDArray, document: dict[str, Any] | None) -> bytes:
@@ -113,27 +127,50 @@ def _quiet_nibabel() -> Iterator[None]:
         nibabel_log.disabled = before
 
 
-def _load(path: Path) -> Any:
-    """Return the nibabel image; a gzipped file is unpacked whole, so that its checksum is tested."""
+def _load(path: Path) -> tuple[Any, bytes]:
+    """Return the nibabel image and its header's bytes; a gzipped file is unpacked as far as that promises."""
     try:
-        with path.open("rb") as stream:
-            if stream.read(2) != b"\x1f\x8b":
-                return nibabel.load(path)
-        content = gzip.decompress(path.read_bytes())
-        for kind in _kinds(path, content):
-            return kind.from_bytes(content)
+        if is_gzip(path):
+            content = unpack(path, _NIFTI2_HEADER, lambda header: _promised(path, header))
+            for kind in _kinds(path, content):
+                return kind.from_bytes(content), content[:_NIFTI2_HEADER]
+        else:
+            image = nibabel.load(path)
+            for file in image.file_map.values():
+                if file.filename is not None and Path(file.filename).name != path.name:
+                    require_beside(path, Path(file.filename).name)
+            place = Path(str((image.file_map.get("header") or image.file_map["image"]).filename))
+            with place.open("rb") as stream:
+                return image, stream.read(_NIFTI2_HEADER)
     except _ERRORS as error:
         raise _damaged(path, error) from None
     raise _damaged(path, ValueError("its content is not of that kind"))
+
+
+def _promised(path: Path, header: bytes) -> int:
+    """Return how many bytes header and voxels of an unpacked file take, as the header says."""
+    for kind in _kinds(path, header):
+        if kind is nibabel.MGHImage:
+            said = kind.header_class(header[:_MGH_HEADER], check=False)
+            before, behind = _MGH_HEADER, _MGH_FOOTER
+        else:
+            length = _NIFTI1_HEADER if kind is nibabel.Nifti1Image else _NIFTI2_HEADER
+            said = kind.header_class(header[:length], check=False)
+            before, behind = int(said["vox_offset"]), 0
+        shape = tuple(int(length) for length in said.get_data_shape())
+        claimed = math.prod(shape) * said.get_data_dtype().itemsize
+        _require_held(path, shape, claimed, DENSEST * path.stat().st_size)
+        return before + claimed + behind
+    return len(header)
 
 
 def _kinds(path: Path, content: bytes) -> list[Any]:
     if path.name.lower().endswith((".mgz", ".mgh")):
         return [nibabel.MGHImage]
     header_bytes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
-    if 348 in header_bytes:
+    if _NIFTI1_HEADER in header_bytes:
         return [nibabel.Nifti1Image]
-    if 540 in header_bytes:
+    if _NIFTI2_HEADER in header_bytes:
         return [nibabel.Nifti2Image]
     return []
 
@@ -146,11 +183,15 @@ def _damaged(path: Path, error: Exception) -> HaganError:
     )
 
 
-def _in_mm(image: Any) -> npt.NDArray[np.float64]:
-    """Return the voxel-to-world matrix in mm: NIfTI may say that its numbers are micrometres or metres."""
-    affine = np.array(image.affine, np.float64)
-    if "xyzt_units" in (image.header.keys() if hasattr(image.header, "keys") else ()):
-        affine[:3] *= _MM_PER_UNIT.get(int(image.header["xyzt_units"]) & 7, 1.0)
+def _sized(place: Place, spacing: Vector | None) -> npt.NDArray[np.float64]:
+    """Return the voxel-to-world matrix in mm; where the user gives the voxel size, with that one."""
+    if spacing is None:
+        return place.affine
+    affine = place.affine.copy()
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or lengths.min() == 0:
+        return np.diag([-1.0, 1.0, 1.0, 1.0]) * [*spacing, 1.0]
+    affine[:3, :3] *= np.asarray(spacing) / lengths
     return affine
 
 
@@ -164,7 +205,11 @@ def _require_bytes(path: Path, image: Any, shape: tuple[int, ...], itemsize: int
         held = DENSEST_PACKING * Path(place.filename).stat().st_size
     else:
         held = Path(place.filename).stat().st_size
-    if min(shape) < 0 or claimed > held:
+    _require_held(path, shape, claimed, held)
+
+
+def _require_held(path: Path, shape: tuple[int, ...], claimed: int, held: int) -> None:
+    if min(shape, default=0) < 0 or claimed > held:
         voxels = " × ".join(map(str, shape))
         raise _damaged(
             path, ValueError(f"{voxels} voxels are announced, {claimed:,} bytes, {held:,} are there")

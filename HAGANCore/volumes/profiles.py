@@ -127,7 +127,7 @@ class Profile:
 
 
 def scale_to_unit(array: np.ndarray, window: tuple[float, float]) -> npt.NDArray[np.float32]:
-    """Map ``window`` to [-1, 1], clip, NaN to -1; float32 of the same shape."""
+    """Map ``window`` to [-1, 1], clip, what is not finite to -1; float32 of the same shape."""
     lower, upper = window
     unit = clip_to_window(array, window)
     unit -= np.float32(lower)
@@ -137,12 +137,12 @@ def scale_to_unit(array: np.ndarray, window: tuple[float, float]) -> npt.NDArray
 
 
 def clip_to_window(array: np.ndarray, window: tuple[float, float]) -> npt.NDArray[np.float32]:
-    """Clip to ``window``, NaN to its lower end; a new float32 array of the same shape."""
+    """Clip to ``window``, what is not finite to its lower end; a new float32 array of the same shape."""
     lower, upper = np.float32(window[0]), np.float32(window[1])
     # The type is changed within the clipping: one pass over the memory instead of two.
     clipped = np.clip(array, lower, upper, dtype=np.float32, casting="same_kind")
     if array.dtype.kind == "f":
-        np.copyto(clipped, lower, where=np.isnan(clipped))
+        np.copyto(clipped, lower, where=~np.isfinite(array))
     return clipped
 
 

@@ -1,4 +1,4 @@
-"""Which scan a volume of a cohort was made from: told by place and content, never by the id alone."""
+"""Which scan a result was made from: told by content and place, never by a name, which may be a person's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from .manifest import Entry
 from .scans import Scan, place_code
+from .volume import Volume
+
+SCAN_KEY = "scan_sha256"
+"""Where latents and volumes made from a scan say which one it was."""
 
 FINGERPRINT = "scan_file"
 """Where an entry's preparation holds the fingerprint of its scan."""
@@ -25,6 +31,14 @@ class Plan:
     state: Literal["new", "done", "changed"]
     note: str = ""
     """One line for a person, where the scan is not simply new or done."""
+
+
+def scan_sha256(volume: Volume) -> str:
+    """Return the hash of a scan's voxels and of where they lie: equal for a scan wherever its file is."""
+    grid = f"{volume.array.dtype.str} {volume.array.shape} {np.round(volume.geometry.matrix, 4).tolist()}"
+    digest = hashlib.sha256(grid.encode())
+    digest.update(np.ascontiguousarray(volume.array).data)  # no copy: 150 MB and more
+    return digest.hexdigest()
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

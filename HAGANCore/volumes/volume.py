@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..errors import HaganError
 
 Vector = tuple[float, float, float]
-_LARGEST_SHEAR = 2e-3
+LARGEST_SHEAR = 2e-3
 """Sine of the angle by which axes may miss 90°; directions of three digits round to less, a tilted gantry is
 far above."""
 _LARGEST_STRETCH = 1e-2
@@ -124,7 +124,7 @@ def require_rectangular(name: str, spacing: npt.ArrayLike, axes: npt.NDArray[np.
         raise HaganError(f"{name} has directions of length {written} where 1 is needed; export it again.")
     unit = axes / lengths
     shear = np.abs(unit.T @ unit - np.eye(3)).max()
-    if shear > _LARGEST_SHEAR:
+    if shear > LARGEST_SHEAR:
         angle = np.degrees(np.arcsin(min(shear, 1.0)))
         raise HaganError(
             f"{name} has axes that are not at right angles (off by {angle:.1f}°, a tilted gantry?); "

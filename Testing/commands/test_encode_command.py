@@ -135,3 +135,15 @@ def test_mistakes_get_one_line(
 def test_a_negative_refinement_is_wrong_usage(usage_error: Callable[..., str]) -> None:
     line = "encode none.nii.gz --model none --out none --refine -3"
     assert "0 or more; found -3" in usage_error(*line.split())
+
+
+def test_a_scans_name_is_kept_only_if_asked(
+    a_model_file: ModelFiles, a_phantom_scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [a_phantom_scan, "--model", a_model_file(), "--out"]
+    document = encode_json(capsys, *map(str, [*line, tmp_path / "without"]))
+    facts = read_latent(Path(document["latent"])).facts
+    assert a_phantom_scan.name not in json.dumps(facts)
+    assert len(facts["scan_sha256"]) == 64
+    document = encode_json(capsys, *map(str, [*line, tmp_path / "with", "--keep-names"]))
+    assert read_latent(Path(document["latent"])).facts == {**facts, "source": a_phantom_scan.name}

@@ -130,3 +130,39 @@ def test_what_nothing_can_be_measured_on_is_refused(
     assert main(["segment", str(scan), "--out", str(tmp_path / "labels.nii.gz")]) == 1
     assert "same value" in capsys.readouterr().err
     assert not (tmp_path / "labels.nii.gz").exists()
+
+
+def test_a_voxel_size_of_the_users_is_in_the_results(
+    a_scan: Path, tmp_path: Path, hagan: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan = read_volume(a_scan)
+    sizes = " ".join(map(str, scan.array.shape[::-1]))
+    head = f"NRRD0004\ntype: short\ndimension: 3\nsizes: {sizes}\nendian: little\nencoding: raw\n\n"
+    path = tmp_path / "without.nrrd"
+    path.write_bytes(head.encode() + np.ascontiguousarray(scan.array, "<i2").tobytes())
+    assert main(["segment", str(path), "--out", str(tmp_path / "a.nrrd")]) == 1
+    assert "does not say how large its voxels are" in capsys.readouterr().err
+    given = [f"{size:.6g}" for size in scan.geometry.spacing]
+    document = hagan(path, "--spacing", ",".join(given), "--out", tmp_path / "a.nrrd")
+    assert any("was given by the user" in warning for warning in document["warnings"])
+    assert any("left and right" in warning for warning in document["warnings"])
+    expected = hagan(a_scan, "--out", tmp_path / "b.nrrd")["bones_ml"]
+    assert document["bones_ml"] == pytest.approx(expected, rel=0.15)  # the orientation is a guess
+    provenance = json.loads((tmp_path / "a.json").read_text())["provenance"]
+    assert provenance["voxel_size_from"] == "given by the user"
+    assert provenance["voxel_size_given_mm"] == [float(size) for size in given]
+
+
+def test_a_voxel_size_that_is_none_is_wrong_usage(a_scan: Path, usage_error: Callable[..., str]) -> None:
+    for text in ("1,1", "1,1,0", "1,1,x", "1,1,inf"):
+        assert "three lengths in mm" in usage_error("segment", a_scan, "--spacing", text)
+
+
+def test_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Clear the screen, turn the letters around, begin a line that looks like another message."""
+    path = tmp_path / "a\x1b[2J\u202eb\u2066c\nwarning: all is well.nii.gz"
+    assert main(["segment", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "a\\x1b[2J\\u202eb\\u2066c\\nwarning: all is well" in error
+    assert not set(error) & set("\x1b\u202e\u2066")

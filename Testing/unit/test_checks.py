@@ -142,7 +142,12 @@ def test_a_scan_needs_sixteen_slices(a_chest: Volume) -> None:
 def test_nan_is_counted(a_chest: Volume) -> None:
     values = a_chest.array.astype(np.float32)
     values[0, 0, :38] = np.nan
-    the_only(a_chest.with_array(values), FIXED, "warn", "nan", "0.01%")
+    the_only(a_chest.with_array(values), FIXED, "warn", "nan", "38 of 291,840 voxels", "0.01%")
+    single = a_chest.array.astype(np.float32)
+    single[0, 0, 0] = np.inf
+    (finding,) = check_scan(a_chest.with_array(single), FIXED)
+    assert finding.message.startswith("1 of 291,840 voxels are not finite")
+    assert "0.00" not in finding.message
     values[:40] = np.inf
     assert ("refuse", "nan") in codes(check_scan(a_chest.with_array(values), FIXED))
     values[:] = np.nan

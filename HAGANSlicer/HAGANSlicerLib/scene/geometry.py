@@ -11,11 +11,12 @@ import vtk
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
+from HAGANCore.volumes.volume import LARGEST_SHEAR
 
 Matrix = npt.NDArray[np.float64]
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SHEAR = 1e-3
-"""Largest cosine between two axes of a grid that still counts as rounding."""
+_FLAT = 1e-3
+"""A grid whose directions span less than this has no depth."""
 
 
 def ijk_to_ras(geometry: Mapping[str, Any]) -> Matrix:
@@ -40,7 +41,7 @@ def ijk_to_ras(geometry: Mapping[str, Any]) -> Matrix:
     matrix = np.eye(4)
     matrix[:3, :3] = direction * spacing
     matrix[:3, 3] = origin
-    if not np.isfinite(matrix).all() or min(spacing) <= 0 or abs(np.linalg.det(direction)) < _SHEAR:
+    if not np.isfinite(matrix).all() or min(spacing) <= 0 or abs(np.linalg.det(direction)) < _FLAT:
         raise HaganError(_("A volume's geometry is damaged: {found}.").format(found=repr(dict(geometry))))
     return _LPS_TO_RAS @ matrix
 
@@ -57,7 +58,7 @@ def geometry_of(matrix: Matrix) -> dict[str, list[float]]:
         raise HaganError(_("The volume's voxels have no size; check its spacing in the Volumes module."))
     direction = lps[:3, :3] / spacing
     skew = np.abs(direction.T @ direction - np.eye(3)).max()
-    if skew > _SHEAR:
+    if skew > LARGEST_SHEAR:
         raise HaganError(
             _(
                 "The volume's axes are not at right angles (cosine {cosine}): its transform "
