@@ -53,7 +53,11 @@ def add_generated(
     wire = part["volume"]
     facts = wire["provenance"]
     pattern = _("{model} seed {seed} preview") if facts.get("preview") else _("{model} seed {seed}")
-    name = pattern.format(model=facts.get("model", "model"), seed=part["seed"])
+    name = provenance.unused_base(
+        scene,
+        pattern.format(model=facts.get("model", "model"), seed=part["seed"]),
+        ["{name}", latents.latent_name("{name}")],
+    )
     volume = _add_volume(scene, wire, name)
     latent = latents.add_latent(scene, part["latent"], latents.latent_name(name), volume)
     labels = part.get("labels")
@@ -75,25 +79,33 @@ def add_encoded(
         scan_node: the scan that was encoded.
         folder_item: of the subject hierarchy; None is the folder of all results.
     """
+    result = _on_own_grid(result, scan_node)
     scan = scan_node.GetName()
+    reconstruction, difference_of = _("{name} reconstruction"), _("{name} difference")
+    base = provenance.unused_base(
+        scene, scan, [reconstruction, difference_of, latents.latent_name("{name}"), _("{name} errors")]
+    )
     wire = result["reconstruction"]
     facts = {**wire["provenance"], "scan": scan}
-    volume = _add_volume(scene, {**wire, "provenance": facts}, _("{name} reconstruction").format(name=scan))
-    latent = latents.add_latent(scene, result["latent"], latents.latent_name(scan), volume)
-    difference = volumes.difference_volume(scene, scan_node, volume, _("{name} difference").format(name=scan))
+    volume = _add_volume(scene, {**wire, "provenance": facts}, reconstruction.format(name=base))
+    volume.SetAndObserveTransformNodeID(scan_node.GetTransformNodeID())
+    latent = latents.add_latent(scene, result["latent"], latents.latent_name(base), volume)
+    difference = volumes.difference_volume(scene, scan_node, volume, difference_of.format(name=base))
+    difference.CopyOrientation(volume)
+    difference.SetAndObserveTransformNodeID(scan_node.GetTransformNodeID())
     provenance.mark(difference, facts, role="difference")
     volume.SetNodeReferenceID(SCAN, scan_node.GetID())
     volume.SetNodeReferenceID(DIFFERENCE, difference.GetID())
-    errors = tables.error_table(scene, _("{name} errors").format(name=scan), result["errors"])
+    errors = tables.error_table(scene, _("{name} errors").format(name=base), result["errors"])
     provenance.mark(errors, facts, role="errors")
     segmentation = _add_labels(
-        scene, volume, result.get("labels"), _("{name} reconstruction segments").format(name=scan), facts
+        scene, volume, result.get("labels"), _("{name} reconstruction segments").format(name=base), facts
     )
     scan_segmentation = _add_labels(
         scene,
         scan_node,
         result.get("scan_labels"),
-        _("{name} segments").format(name=scan),
+        _("{name} segments").format(name=base),
         {"scan": scan},
         synthetic=False,
     )
@@ -101,7 +113,7 @@ def add_encoded(
     for node, key in ((scan_node, "scan_labels"), (volume, "labels")):
         if result.get(key):
             table = _add_measurements(
-                scene, table, _("{name} volumes").format(name=scan), node.GetName(), result[key]
+                scene, table, _("{name} volumes").format(name=base), node.GetName(), result[key]
             )
     nodes = Nodes(
         volume=volume,
@@ -188,9 +200,26 @@ def _add_labels(
     node = segments.show_labels(
         scene, volume_node, open_array(labels), labels["geometry"], name, surfaces=surfaces
     )
+    if volume_node.GetTransformNodeID():
+        node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+        # Asked again: the reference geometry is that of the volume as seen from below the transform.
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     provenance.mark(node, facts, role="segmentation", synthetic=synthetic)
     release(labels)
     return node
+
+
+def _on_own_grid(result: Mapping[str, Any], scan_node: Any) -> dict[str, Any]:
+    """Return an encoding with its arrays placed as the scan's own voxels are, below the scan's transform.
+
+    The scan was sent with its transform applied. Its reconstruction goes under the same transform, so that it
+    follows when the scan is moved, and must not be moved twice.
+    """
+    if not scan_node.GetTransformNodeID():
+        return dict(result)
+    place = volumes.own_geometry(scan_node)
+    arrays = {key: result.get(key) for key in ("reconstruction", "labels", "scan_labels")}
+    return {**result, **{key: {**wire, "geometry": place} for key, wire in arrays.items() if wire}}
 
 
 def _add_measurements(scene: Any, table: Any, name: str, title: str, labels: Mapping[str, Any]) -> Any:
