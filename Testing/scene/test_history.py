@@ -76,9 +76,7 @@ def test_what_the_user_deleted_is_passed_over_and_what_is_left_goes(
     assert not a_scene.IsNodePresent(first.parts[0].segmentation)  # the user's own deletion stands
 
 
-def test_a_second_encoding_has_one_number_in_all_its_names(
-    a_scene: Any, an_encode_result: Any
-) -> None:
+def test_a_second_encoding_has_one_number_in_all_its_names(a_scene: Any, an_encode_result: Any) -> None:
     scan = make_phantom(seed=1, size=64).volume
     node = volumes.add_volume(a_scene, scan.array, scan.geometry.to_dict(), "patient")
     first, second = (results.add_encoded(a_scene, an_encode_result(scan), node) for _ in range(2))

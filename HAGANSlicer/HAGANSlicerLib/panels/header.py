@@ -12,6 +12,7 @@ from HAGANCore.models.registry import own_models, read_registry, resolve_model
 from HAGANCore.worker.protocol import PROTOCOL
 
 from ..installer import Installer
+from ..job import duration
 from ..panel import Context, Panel
 
 IMPORT = "import…"
@@ -42,6 +43,8 @@ class HeaderPanel(Panel):
         self._chosen = ""
         self._loading: object | None = None
         self._missing: list[str] = []
+        self._problem = ""
+        """Why the chosen model cannot be used, which is no message of the scene's."""
         self.ui.modelSelector.connect("activated(int)", self._activated)
         self.ui.installButton.connect("clicked()", self.install)
         self._fill_models()
@@ -66,6 +69,10 @@ class HeaderPanel(Panel):
         # An empty line keeps its place, so that the tabs below do not jump when there is something to say.
         self.ui.messageLabel.setText(f"⚠ {text}" if error else text or "\u00a0")
         self.ui.messageLabel.setStyleSheet("QLabel { color: #b00020; }" if error else "")
+
+    def forget_message(self) -> None:
+        """Drop the message of a scene that closes; that the chosen model cannot be used stays true."""
+        self.show_message(self._problem, error=bool(self._problem))
 
     def models_changed(self, select: str | None = None) -> None:
         """Read the list of models again, and use ``select`` from now on."""
@@ -137,6 +144,7 @@ class HeaderPanel(Panel):
     def _load(self) -> None:
         """Let the worker read the chosen model; panels get it when it is ready."""
         self._on_model(None)
+        self._problem = ""
         self._loading = loading = object()
         try:
             resolve_model(self._chosen)
@@ -192,6 +200,7 @@ class HeaderPanel(Panel):
 
     def _not_loaded(self, kind: str, message: str) -> None:
         if kind != "cancelled":
+            self._problem = message
             self._say_plan(_("nothing yet: this model cannot be used"))
             self.context.show_error(message)
 
@@ -199,16 +208,3 @@ class HeaderPanel(Panel):
         self.ui.planLabel.setText(text)
         about = _("The device that computes, and about how long one volume takes on it")
         self.ui.planLabel.toolTip = f"{about}: {more}" if more else about
-
-
-def duration(seconds: float) -> str:
-    """Return an estimated time with one or two digits.
-
-    >>> duration(0.0312), duration(2.6), duration(45), duration(400)
-    ('0.03 s', '3 s', '45 s', '7 min')
-    """
-    if seconds >= 90:
-        return f"{seconds / 60:.0f} min"
-    if seconds >= 1:
-        return f"{seconds:.0f} s"
-    return f"{max(seconds, 0.01):.1g} s"

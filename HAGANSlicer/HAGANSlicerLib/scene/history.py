@@ -1,8 +1,8 @@
 """Undo and redo for results: the nodes of one Generate or Encode leave the scene and come back as one.
 
-The scene's own undo is off in Slicer (``SaveStateForUndo`` does nothing), and switching it on would copy every
-node of every module at each step. Here the nodes of a result are taken out and kept, so that bringing them back
-needs no copy: identifiers, references and voxels are those they had.
+The scene's own undo is off in Slicer, and switching it on would copy every node of every module at each
+step. Here the nodes of a result are taken out and kept, so that bringing them back needs no copy: identifiers,
+references and voxels are those they had.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Result:
     title: str
     """For a person: "demo seed 3", "phantom reconstruction"."""
     modality: str
-    scan: Any = None
-    """The scan that a reconstruction belongs over; None for a generated volume."""
+    finished: bool = True
+    """False while more parts may follow."""
     parts: list[Nodes] = field(default_factory=list)
     """One for each volume; parts may share a table."""
 
