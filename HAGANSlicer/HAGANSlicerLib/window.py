@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .bridge import WorkerBridge
 from .panel import Context, Panel
 from .panels.header import HeaderPanel
+from .scene import latents
 from .undo import ResultKeeper
 
 if TYPE_CHECKING:
@@ -106,6 +107,15 @@ class ModuleWindow:
         panel = self.panels["models"]
         self.header.ui.panels.setCurrentWidget(panel.widget)
         panel.import_model()
+
+    def run_on(self, what: str, node: Any) -> None:
+        """Do what was chosen in the context menu of a node: ``encode``, ``explore`` or ``again``."""
+        name = {"again": "generate"}.get(what, what)
+        self.header.ui.panels.setCurrentWidget(self.panels[name].widget)
+        if what == "explore":
+            self.node_made(node if node.IsA("vtkMRMLTextNode") else node.GetNodeReference(latents.REFERENCE))
+        else:
+            self.panels[name].run_on(node)
 
     def _results_changed(self) -> None:
         for panel in self.all_panels:

@@ -24,10 +24,10 @@ CLASSES = """
     QAbstractButton QAbstractItemModel QAbstractItemView QAbstractScrollArea QAbstractSlider
     QAbstractSpinBox QAction QApplication QBoxLayout QBrush QBuffer QButtonGroup QByteArray QCheckBox
     QClipboard QColor QComboBox QCoreApplication QCursor QDateTime QDesktopServices QDialog QDialogButtonBox
-    QDir QDoubleSpinBox QElapsedTimer QEvent QEventLoop QFile QFileDialog QFileInfo QFileSystemWatcher QFont
+    QDir QDoubleSpinBox QDragEnterEvent QDragMoveEvent QDropEvent QElapsedTimer QEvent QEventLoop QFile QFileDialog QFileInfo QFileSystemWatcher QFont
     QFontMetrics QFormLayout QFrame QGridLayout QGroupBox QGuiApplication QHBoxLayout QHeaderView QIODevice
     QIcon QImage QInputDialog QItemSelectionModel QKeySequence QLabel QLayout QLayoutItem QLineEdit
-    QListWidget QListWidgetItem QLocale QMargins QMenu QMessageBox QModelIndex QMovie QObject QPainter
+    QListWidget QListWidgetItem QLocale QMargins QMenu QMessageBox QMimeData QModelIndex QMovie QObject QPainter
     QPalette QPen QPixmap QPlainTextEdit QPoint QPointF QProcess QProcessEnvironment QProgressBar
     QProgressDialog QPushButton QRadioButton QRect QRectF QScrollArea QScrollBar QSettings QShortcut
     QSignalBlocker QSignalMapper QSize QSizePolicy QSlider QSpacerItem QSpinBox QSplitter QStackedWidget
@@ -45,7 +45,8 @@ CLASSES = """
     qMRMLSubjectHierarchyComboBox qMRMLSubjectHierarchyTreeView qMRMLTableView qMRMLTableWidget
     qMRMLTextWidget qMRMLThreeDView qMRMLThreeDWidget qMRMLUtils qMRMLWidget qSlicerAbstractModuleWidget
     qSlicerCoreIOManager qSlicerIOManager qSlicerLayoutManager qSlicerMainWindow qSlicerModuleManager
-    qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget qSlicerVolumeDisplayWidget
+    qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget
+    qSlicerSubjectHierarchyPluginHandler qSlicerSubjectHierarchyScriptedPlugin qSlicerVolumeDisplayWidget
     qSlicerWidget
 """.split()  # noqa: SIM905  easier to read and to extend than a list of literals
 

@@ -35,6 +35,8 @@ class EncodePanel(Panel):
         self._sent = SentVolume()
         self._asked: object | None = None
         self._refused = False
+        self._wanted = ""
+        """The scan to be encoded when it has been checked, by its node's ID."""
         self._made: results.Nodes | None = None
         self._scan_id = ""
         self.job = Job(context, self.ui.jobRow, self._running_changed)
@@ -84,6 +86,7 @@ class EncodePanel(Panel):
     def scene_closing(self) -> None:
         """Forget the scan and what was made of it."""
         super().scene_closing()
+        self._wanted = ""
         self._show_result(None)
         self._sent.forget()
 
@@ -114,6 +117,12 @@ class EncodePanel(Panel):
                 volume=wire,
             )
         self._update()
+
+    def run_on(self, scan: Any) -> None:
+        """Encode a scan as soon as the model is there and has found nothing against it."""
+        self._wanted = str(scan.GetID())
+        self.ui.inputSelector.setCurrentNode(scan)
+        self.check()
 
     def encode(self) -> None:
         """Encode the scan with the choices of the panel."""
@@ -153,6 +162,10 @@ class EncodePanel(Panel):
         self._refused = bool(found["problems"])
         self._say_check("\n".join(lines) or _("✓ The scan is what the model needs."))
         self._update()
+        node, wanted = self.ui.inputSelector.currentNode(), self._wanted
+        self._wanted = ""
+        if wanted and node is not None and node.GetID() == wanted and not self._refused:
+            self.encode()
 
     def _finished(self, scan_id: str, model: dict[str, Any], result: dict[str, Any]) -> None:
         scene = self.context.scene

@@ -33,6 +33,8 @@ class GeneratePanel(Panel):
         self._seed_used: int | None = None
         self._result: Result | None = None
         self._modality = "CT"
+        self._wanted = ""
+        """The volume to be made again when there is a model, by its node's ID."""
         self.job = Job(context, self.ui.jobRow, self._running_changed)
         self.jobs.append(self.job)
         self.ui.diceButton.setIcon(qt.QIcon(str(ICON_FOLDER / "Dice.svg")))
@@ -60,6 +62,10 @@ class GeneratePanel(Panel):
         )
         self._preview_toggled()
         self._show_state()
+        if model is not None and self._wanted:
+            wanted, self._wanted = self.context.scene.GetNodeByID(self._wanted), ""
+            if wanted is not None:
+                self.run_on(wanted)
 
     def parameters_changed(self, parameters: Any) -> None:
         """Show the choices of another scene."""
@@ -71,6 +77,7 @@ class GeneratePanel(Panel):
         """Forget what was made."""
         super().scene_closing()
         self._seed_used = self._result = None
+        self._wanted = ""
         self._say("")
 
     def results_changed(self) -> None:
@@ -110,6 +117,15 @@ class GeneratePanel(Panel):
             segment=chosen.segment and self.ui.segmentCheckBox.enabled,
             **{"class": chosen.className or None},
         )
+
+    def run_on(self, volume: Any) -> None:
+        """Make a volume again, as soon as there is a model."""
+        self.ui.againCollapsible.collapsed = False
+        self.ui.againSelector.setCurrentNode(volume)
+        if self.context.model is None:
+            self._wanted = str(volume.GetID())
+        else:
+            self.make_again()
 
     def make_again(self) -> None:
         """Make the selected volume again with the model of the panel, and compare the two."""
