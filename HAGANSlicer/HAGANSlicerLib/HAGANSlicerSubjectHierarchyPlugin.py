@@ -1,11 +1,12 @@
-"""The plugin of the subject hierarchy, as Slicer wants it: one class, called as the file, in a module of its own."""
+"""The plugin of the subject hierarchy as Slicer wants it: one class, called as its file, in a module."""
 
-# ruff: noqa: N802, N803, N999  the names are Slicer's
+# ruff: noqa: N802, N815  the names are Slicer's
 
 from __future__ import annotations
 
 import slicer
 from AbstractScriptedSubjectHierarchyPlugin import AbstractScriptedSubjectHierarchyPlugin
+
 from HAGANSlicerLib.context_menu import ContextMenu
 
 

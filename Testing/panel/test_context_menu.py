@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
@@ -25,7 +24,7 @@ GEOMETRY = {"spacing": [1, 1, 1], "origin": [0, 0, 0], "direction": [1, 0, 0, 0,
 
 
 class ScriptedPlugin(qt.QObject):
-    """Stand-in of slicer.qSlicerSubjectHierarchyScriptedPlugin: a name, and a class from a file of that name."""
+    """Stand-in of qSlicerSubjectHierarchyScriptedPlugin: a name, and a class from a file of its name."""
 
     def setPythonSource(self, path: str) -> bool:  # noqa: N802
         name = Path(path).stem
@@ -46,7 +45,7 @@ class AbstractScriptedSubjectHierarchyPlugin:
 
 
 @pytest.fixture
-def a_plugin(a_module: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def a_plugin(a_module: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The plugin as it is after the application has started."""
     base = ModuleType("AbstractScriptedSubjectHierarchyPlugin")
     base.AbstractScriptedSubjectHierarchyPlugin = AbstractScriptedSubjectHierarchyPlugin
@@ -56,7 +55,7 @@ def a_plugin(a_module: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(AbstractScriptedSubjectHierarchyPlugin, "registered", [])
     slicer.app._signals.startupCompleted.emit()
     (plugin,) = AbstractScriptedSubjectHierarchyPlugin.registered
-    yield plugin
+    return plugin
 
 
 @pytest.fixture

@@ -24,16 +24,17 @@ CLASSES = """
     QAbstractButton QAbstractItemModel QAbstractItemView QAbstractScrollArea QAbstractSlider
     QAbstractSpinBox QAction QApplication QBoxLayout QBrush QBuffer QButtonGroup QByteArray QCheckBox
     QClipboard QColor QComboBox QCoreApplication QCursor QDateTime QDesktopServices QDialog QDialogButtonBox
-    QDir QDoubleSpinBox QDragEnterEvent QDragMoveEvent QDropEvent QElapsedTimer QEvent QEventLoop QFile QFileDialog QFileInfo QFileSystemWatcher QFont
+    QDir QDoubleSpinBox QElapsedTimer QEvent QEventLoop QFile QFileDialog QFileInfo QFileSystemWatcher QFont
     QFontMetrics QFormLayout QFrame QGridLayout QGroupBox QGuiApplication QHBoxLayout QHeaderView QIODevice
     QIcon QImage QInputDialog QItemSelectionModel QKeySequence QLabel QLayout QLayoutItem QLineEdit
-    QListWidget QListWidgetItem QLocale QMargins QMenu QMessageBox QMimeData QModelIndex QMovie QObject QPainter
+    QListWidget QListWidgetItem QLocale QMargins QMenu QMessageBox QModelIndex QMovie QObject QPainter
     QPalette QPen QPixmap QPlainTextEdit QPoint QPointF QProcess QProcessEnvironment QProgressBar
     QProgressDialog QPushButton QRadioButton QRect QRectF QScrollArea QScrollBar QSettings QShortcut
     QSignalBlocker QSignalMapper QSize QSizePolicy QSlider QSpacerItem QSpinBox QSplitter QStackedWidget
     QStandardPaths QStyle QSysInfo QTabBar QTabWidget QTableView QTableWidget QTableWidgetItem QTextBrowser
     QTextCursor QTextDocument QTextEdit QTimer QToolButton QToolTip QUiLoader QUndoStack QUrl QVBoxLayout
     QWidget Qt
+    QDragEnterEvent QDragMoveEvent QDropEvent QMimeData
     ctkCheckBox ctkCheckablePushButton ctkCollapsibleButton ctkCollapsibleGroupBox ctkColorPickerButton
     ctkComboBox ctkDirectoryButton ctkDoubleRangeSlider ctkDoubleSlider ctkDoubleSpinBox ctkExpandButton
     ctkFittedTextBrowser ctkMenuButton ctkMessageBox ctkPathLineEdit ctkPushButton ctkRangeSlider

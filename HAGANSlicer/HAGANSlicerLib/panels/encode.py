@@ -18,9 +18,9 @@ from ..sent import SentVolume
 from ..showing import show_result
 
 _FAR = 2.0
-"""From how many times the model's error on its own volumes a scan is called unlike what the model has seen.
+"""From how many times the model's error on its own volumes a scan is called unlike what it has seen.
 
-The demonstration model: 1.7 times for a phantom, 3.6 for patients' thoraces, 5.0 for an abdomen, 7.6 for a head.
+Demonstration model: 1.7 times for a phantom, 3.6 for patients' thoraces, 5.0 for an abdomen, 7.6 for a head.
 """
 
 

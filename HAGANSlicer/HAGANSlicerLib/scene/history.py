@@ -1,8 +1,8 @@
 """Undo and redo for results: the nodes of one Generate or Encode leave the scene and come back as one.
 
 The scene's own undo is off in Slicer, and switching it on would copy every node of every module at each
-step. Here the nodes of a result are taken out and kept, so that bringing them back needs no copy: identifiers,
-references and voxels are those they had.
+step. Here the nodes of a result are taken out and kept, so that bringing them back needs no copy:
+identifiers, references and voxels are those they had.
 """
 
 from __future__ import annotations
