@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 from HAGANCore.models.registry import own_models, read_registry, resolve_model
 from HAGANCore.worker.protocol import PROTOCOL
 
-from ..installer import Installer
+from ..installer import Installer, Outcome
 from ..job import duration
-from ..panel import Context, Panel
+from ..panel import Context, Panel, tool_tip
 
 IMPORT = "import…"
 """Stands for the last entry of the model selector; no model can have this name."""
@@ -38,6 +40,7 @@ class HeaderPanel(Panel):
     ) -> None:
         super().__init__(context)
         self.installer = Installer()
+        self._wheels_help = str(self.ui.wheelsButton.toolTip)
         self._on_model = on_model
         self._on_import = on_import
         self._chosen = ""
@@ -47,6 +50,7 @@ class HeaderPanel(Panel):
         """Why the chosen model cannot be used, which is no message of the scene's."""
         self.ui.modelSelector.connect("activated(int)", self._activated)
         self.ui.installButton.connect("clicked()", self.install)
+        self.ui.wheelsButton.connect("clicked()", self.install_from_folder)
         self._fill_models()
         self.show_message("")
         self.look_for_missing()
@@ -87,12 +91,25 @@ class HeaderPanel(Panel):
         if self._missing:
             what = self.installer.summary(self._missing)
             self.ui.installLabel.setText(_("Not installed yet: {what}.").format(what=what))
+            self.ui.wheelsButton.toolTip = tool_tip([self.installer.wheels(self._missing)], self._wheels_help)
 
     def install(self) -> None:
         """Install what is missing, after asking."""
-        self.ui.installButton.setEnabled(False)
-        outcome = self.installer.install()
-        self.ui.installButton.setEnabled(True)
+        self._install(self.installer.install)
+
+    def install_from_folder(self) -> None:
+        """Install what is missing from wheels, after asking where they are."""
+        folder = str(qt.QFileDialog.getExistingDirectory(self.widget, _("Folder of wheels"), ""))
+        if folder:
+            self._install(lambda: self.installer.install_from(Path(folder)))
+
+    def _install(self, work: Callable[[], Outcome]) -> None:
+        buttons = (self.ui.installButton, self.ui.wheelsButton)
+        for button in buttons:
+            button.setEnabled(False)
+        outcome = work()
+        for button in buttons:
+            button.setEnabled(True)
         if outcome.done:
             self.context.status(outcome.message)
         else:
