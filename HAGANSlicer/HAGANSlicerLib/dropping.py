@@ -18,7 +18,7 @@ class FileDrop(qt.QObject):
     """
 
     def __init__(self, widget: Any, suffixes: tuple[str, ...], on_drop: Callable[[list[str]], None]) -> None:
-        qt.QObject.__init__(self)
+        super().__init__()
         self._widget, self._suffixes, self._on_drop = widget, suffixes, on_drop
         self._events = (qt.QEvent.DragEnter, qt.QEvent.DragMove, qt.QEvent.Drop)
         widget.acceptDrops = True

@@ -124,8 +124,8 @@ class Installer:
     def wheels(self, missing: list[str]) -> str:
         """Return which wheels a computer without a network needs, and how to get them."""
         return _(
-            "Wheels of {names} and of all that these need, for Python {version}. On a computer with a "
-            "network, the same system and this Python: "
+            "Needed are the wheels of {names} and of what these need, for Python {version}. On a computer "
+            "with a network, the same system and this Python: "
             "python -m pip download --only-binary=:all: -d FOLDER {wanted}"
         ).format(
             names=", ".join(Requirement(text).name for text in missing),
@@ -143,7 +143,7 @@ class Installer:
         if absent:
             return Outcome(
                 False,
-                _("The folder '{folder}' has no wheel of {absent} that fits here. Needed: {wheels}").format(
+                _("The folder '{folder}' has no wheel of {absent} that fits here. {wheels}").format(
                     folder=folder, absent=", ".join(absent), wheels=self.wheels(missing)
                 ),
             )
@@ -159,7 +159,7 @@ class Installer:
             logging.exception("Installation from a folder failed")
             return Outcome(
                 False,
-                _("The installation from '{folder}' failed: {error}. Needed: {wheels}").format(
+                _("The installation from '{folder}' failed: {error}. {wheels}").format(
                     folder=folder, error=_one_line(error), wheels=self.wheels(missing)
                 ),
             )
