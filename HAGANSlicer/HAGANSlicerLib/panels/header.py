@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,7 @@ class HeaderPanel(Panel):
             _("{device}: about {seconds} per volume of {size}³").format(
                 device=device, seconds=seconds, size=model["size"]
             ),
-            model["plan"],
+            "\n".join(filter(None, (model["plan"], mac_note(model["device"])))),
         )
         self._on_model(model)
 
@@ -225,3 +226,10 @@ class HeaderPanel(Panel):
         self.ui.planLabel.setText(text)
         about = _("The device that computes, and about how long one volume takes on it")
         self.ui.planLabel.toolTip = f"{about}: {more}" if more else about
+
+
+def mac_note(device: str) -> str:
+    """Return why a Mac's processor computes, and not its graphics; nothing on other computers."""
+    if sys.platform != "darwin" or device != "cpu":
+        return ""
+    return _("Apple's GPU (MPS) has not been measured with this extension, so the processor computes.")
