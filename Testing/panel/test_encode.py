@@ -76,6 +76,9 @@ def test_a_scan_is_checked_encoded_and_compared_on_its_own_grid(
         said,
     )
     assert said.endswith("this is near the best that it can do.")  # a phantom, as the model was trained on
+    errors = slicer.util.getNode("phantom errors (synthetic)")
+    measures = [errors.GetCellText(row, 0) for row in range(errors.GetNumberOfRows())]
+    assert measures[:2] == ["Mean absolute error", "Mean absolute error on the model's own volumes"]
     assert a_window.context.parameters.exploreLatent is not None
     assert a_panel.ui.compareRow.visible
     composite = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")

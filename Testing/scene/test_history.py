@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import slicer
 import vtk
 from HAGANSlicerLib.scene import display, hierarchy, latents, results, volumes
 from HAGANSlicerLib.scene.history import History, Result
@@ -41,6 +42,9 @@ def test_a_result_leaves_with_all_that_came_with_it_and_comes_back_as_it_was(
     assert history.undo(a_scene) is result
     assert all_ids(a_scene) == before
     assert (history.last(a_scene), history.next) == (None, result)
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(a_scene)
+    assert [tree.GetItemByDataNode(node) for node in made.all()] == [0] * len(made.all())
+    assert tree.GetNumberOfItemChildren(hierarchy.folder(a_scene, results.FOLDER)) == 0
     assert history.redo(a_scene) is result
     assert all_ids(a_scene) == ids
     assert np.array_equal(volumes.volume_of(made.volume)[0], voxels)

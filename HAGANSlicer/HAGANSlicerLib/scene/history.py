@@ -41,8 +41,8 @@ class _Taken:
     """A node that was taken out of the scene, and what the scene forgets of it."""
 
     node: Any
-    folder: str
-    """Of the subject hierarchy; empty for what the tree does not show."""
+    folder: str | None
+    """Of the subject hierarchy; empty at its top, None for what it does not show."""
     references: list[tuple[str, int, str]]
     """Role, index and identifier: a reference is cut when the node at its end leaves first."""
 
@@ -84,12 +84,14 @@ class History:
         present = [node for node in result.nodes() if scene.IsNodePresent(node)]
         helpers = [helper for node in present for helper in _helpers_of(node)]
         # Helpers first when they come back: a node looks for its display when it enters the scene.
-        taken = [_Taken(helper, "", _references_of(helper)) for helper in helpers]
+        taken = [_Taken(helper, None, _references_of(helper)) for helper in helpers]
         taken += [_Taken(node, hierarchy.folder_of(scene, node), _references_of(node)) for node in present]
         scene.StartState(slicer.vtkMRMLScene.BatchProcessState)
         try:
             for entry in reversed(taken):
                 if scene.IsNodePresent(entry.node):  # a display may have left with its volume
+                    if entry.folder is not None:
+                        hierarchy.take_out(scene, entry.node)
                     scene.RemoveNode(entry.node)
         finally:
             scene.EndState(slicer.vtkMRMLScene.BatchProcessState)
