@@ -11,6 +11,7 @@ import slicer
 import vtk
 from HAGANSlicerLib.scene import display, hierarchy, latents, results, volumes
 from HAGANSlicerLib.scene.history import History, Result
+from HAGANSlicerLib.scene.images import image_array
 
 from HAGANCore.volumes.phantom import make_phantom
 from HAGANCore.volumes.volume import Geometry
@@ -99,6 +100,12 @@ def test_a_second_encoding_has_one_number_in_all_its_names(a_scene: Any, an_enco
     assert latents.base_name(second.latent) == "patient 2"
 
 
+def volumes_of_bones(segmentation: Any) -> Any:
+    """The voxels (i, j, k) of bone in the label map that the segments share."""
+    image = segmentation.GetBinaryLabelmapInternalRepresentation("bones")
+    return np.argwhere(image_array(image) == 3)[:, ::-1]
+
+
 def test_a_reconstruction_goes_under_its_scan_s_transform_and_follows_it(
     a_scene: Any, an_encode_result: Any
 ) -> None:
@@ -115,6 +122,15 @@ def test_a_reconstruction_goes_under_its_scan_s_transform_and_follows_it(
     made = results.add_encoded(a_scene, an_encode_result(moved), node)
     below = (made.volume, made.difference, made.segmentation, made.scan_segmentation)
     assert all(each.GetParentTransformNode() is transform for each in below)
+    surface = made.scan_segmentation.GetClosedSurfaceInternalRepresentation("bones").GetBounds()
+    grid = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(grid)
+    bones = volumes_of_bones(made.scan_segmentation)
+    low, high = (grid.MultiplyPoint([*corner, 1])[:3] for corner in (bones.min(0), bones.max(0)))
+    inside = [
+        value for pair in zip(np.minimum(low, high), np.maximum(low, high), strict=True) for value in pair
+    ]
+    assert surface == pytest.approx(inside, abs=6.0)  # a voxel: the surface is smoothed
     here, there, outlines = np.zeros(6), np.zeros(6), np.zeros(6)
     for _ in range(2):
         node.GetRASBounds(here)

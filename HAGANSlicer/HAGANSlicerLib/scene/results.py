@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from HAGANCore.worker.wire import open_array, release
 
 from . import hierarchy, latents, provenance, segments, tables, volumes
+from .following import follow
 
 FOLDER = "HAGANSlicer"
 SCAN, DIFFERENCE = "HAGAN.scan", "HAGAN.difference"
@@ -79,7 +80,6 @@ def add_encoded(
         scan_node: the scan that was encoded.
         folder_item: of the subject hierarchy; None is the folder of all results.
     """
-    result = _on_own_grid(result, scan_node)
     scan = scan_node.GetName()
     reconstruction, difference_of = _("{name} reconstruction"), _("{name} difference")
     base = provenance.unused_base(
@@ -88,11 +88,8 @@ def add_encoded(
     wire = result["reconstruction"]
     facts = {**wire["provenance"], "scan": scan}
     volume = _add_volume(scene, {**wire, "provenance": facts}, reconstruction.format(name=base))
-    volume.SetAndObserveTransformNodeID(scan_node.GetTransformNodeID())
     latent = latents.add_latent(scene, result["latent"], latents.latent_name(base), volume)
     difference = volumes.difference_volume(scene, scan_node, volume, difference_of.format(name=base))
-    difference.CopyOrientation(volume)
-    difference.SetAndObserveTransformNodeID(scan_node.GetTransformNodeID())
     provenance.mark(difference, facts, role="difference")
     volume.SetNodeReferenceID(SCAN, scan_node.GetID())
     volume.SetNodeReferenceID(DIFFERENCE, difference.GetID())
@@ -124,6 +121,7 @@ def add_encoded(
         errors=errors,
         scan_segmentation=scan_segmentation,
     )
+    follow(scan_node, volume, (volume, difference), (segmentation, scan_segmentation))
     return _filed(scene, nodes, folder_item)
 
 
@@ -200,26 +198,9 @@ def _add_labels(
     node = segments.show_labels(
         scene, volume_node, open_array(labels), labels["geometry"], name, surfaces=surfaces
     )
-    if volume_node.GetTransformNodeID():
-        node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-        # Asked again: the reference geometry is that of the volume as seen from below the transform.
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     provenance.mark(node, facts, role="segmentation", synthetic=synthetic)
     release(labels)
     return node
-
-
-def _on_own_grid(result: Mapping[str, Any], scan_node: Any) -> dict[str, Any]:
-    """Return an encoding with its arrays placed as the scan's own voxels are, below the scan's transform.
-
-    The scan was sent with its transform applied. Its reconstruction goes under the same transform, so that it
-    follows when the scan is moved, and must not be moved twice.
-    """
-    if not scan_node.GetTransformNodeID():
-        return dict(result)
-    place = volumes.own_geometry(scan_node)
-    arrays = {key: result.get(key) for key in ("reconstruction", "labels", "scan_labels")}
-    return {**result, **{key: {**wire, "geometry": place} for key, wire in arrays.items() if wire}}
 
 
 def _add_measurements(scene: Any, table: Any, name: str, title: str, labels: Mapping[str, Any]) -> Any:

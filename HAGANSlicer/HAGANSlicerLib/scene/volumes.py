@@ -104,15 +104,6 @@ def volume_of(node: Any) -> tuple[npt.NDArray, dict[str, list[float]]]:
     return image_array(image), geometry_of(_world_matrix(node) @ _ijk_to_ras_of(node))
 
 
-def own_geometry(node: Any) -> dict[str, list[float]]:
-    """Return the place of a volume below its transforms, LPS mm; :func:`volume_of` applies them.
-
-    Raises:
-        HaganError: the axes are not at right angles.
-    """
-    return geometry_of(_ijk_to_ras_of(node))
-
-
 def difference_volume(
     scene: Any,
     scan_node: Any,
