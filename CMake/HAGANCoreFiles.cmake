@@ -54,6 +54,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/inference/error_measures.py
   HAGANCore/inference/latentfile.py
   HAGANCore/inference/model.py
+  HAGANCore/inference/own_error.py
   HAGANCore/inference/planning.py
   HAGANCore/inference/refine.py
   HAGANCore/inference/slab_layers.py

@@ -12,6 +12,7 @@ import sys
 
 import slicer
 from HAGANSlicerLib import about, compatibility
+from HAGANSlicerLib.context_menu import register_context_menu
 from HAGANSlicerLib.sample_data import register_sample_data
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -36,6 +37,7 @@ class HAGANSlicer(ScriptedLoadableModule):
         self.parent.acknowledgementText = about.acknowledgement_text()
         # Modules are loaded in any order; at this signal SampleData is there.
         slicer.app.connect("startupCompleted()", register_sample_data)
+        slicer.app.connect("startupCompleted()", register_context_menu)
 
 
 class HAGANSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -45,6 +45,7 @@ class Computing:
         self.session = session
         self._stepping = Stepping()
         self._model: Model | None = None
+        self._own: tuple[Model, float | None] | None = None
         self._key: tuple[Any, ...] = ()
 
     def hello(self, job: Job) -> dict[str, Any]:
@@ -165,12 +166,13 @@ class Computing:
         labels = scan_labels = None
         if wanted["segment"]:
             labels = self._labels(encoding.reconstruction, part_of(job.progress, share, 0.8))
-            scan_labels = self._labels(scan, part_of(job.progress, 0.8, 0.98))
+            scan_labels = self._labels(scan, part_of(job.progress, 0.8, 0.95))
+        errors = _errors_of(encoding, model, self._own_error(model, part_of(job.progress, 0.95, 0.98)))
         job.progress(0.98, "handing over")
         return {
             "reconstruction": wire_of(self.session, encoding.reconstruction),
             "latent": encoding.latent.to_document(),
-            "errors": _errors_of(encoding, model),
+            "errors": errors,
             "labels": labels,
             "scan_labels": scan_labels,
             "warnings": [line for line in encoding.warnings if line not in model.notes],
@@ -231,6 +233,14 @@ class Computing:
         wire = array_to_wire(self.session, found.labels, found.geometry.to_dict())
         return {**wire, "measurements": _rounded(found)}
 
+    def _own_error(self, model: Model, progress: Progress) -> float | None:
+        """Return the model's error on its own volumes, worked out once for a loaded model."""
+        from ..inference.own_error import own_error
+
+        if self._own is None or self._own[0] is not model:
+            self._own = (model, own_error(model, progress))
+        return self._own[1]
+
     def _loaded(self, name: str, device: str | None = None) -> Model:
         """Return a model, kept from the last request where its file is still the same.
 
@@ -248,7 +258,7 @@ class Computing:
 
             device = device or (self._key[3] if same else "auto")
             self._stepping.forget()
-            self._model, self._key = None, ()  # the old one first: two may not fit
+            self._model, self._own, self._key = None, None, ()  # the old one first: two may not fit
             gc.collect()
             self._model = load_model(path, device)
             self._key = (*key, device)
@@ -277,11 +287,12 @@ def _moved_targets(model: Model, volume: Volume, found: Segmentation) -> dict[st
     return {name: round(value, 3) for name, value in measured.items() if math.isfinite(value)}
 
 
-def _errors_of(encoding: Encoding, model: Model) -> dict[str, Any]:
-    before = encoding.errors_before
+def _errors_of(encoding: Encoding, model: Model, own: float | None) -> dict[str, Any]:
+    before, unit = encoding.errors_before, model.profile.unit
     return {
         **encoding.errors.to_dict(),
-        "unit": model.profile.unit,
+        "own_mae_hu" if unit == "HU" else "own_mae": own,
+        "unit": unit,
         "coverage": round(encoding.coverage, 4),
         "before_refinement": None if before is None else before.to_dict(),
     }

@@ -151,3 +151,16 @@ def time_left(seconds: float) -> str:
     if seconds < 5400:
         return _("about {minutes} min left").format(minutes=round(seconds / 60))
     return _("about {hours} h left").format(hours=f"{seconds / 3600:.1f}")
+
+
+def duration(seconds: float) -> str:
+    """Return an estimated time with one or two digits.
+
+    >>> duration(0.0312), duration(2.6), duration(45), duration(400)
+    ('0.03 s', '3 s', '45 s', '7 min')
+    """
+    if seconds >= 90:
+        return f"{seconds / 60:.0f} min"
+    if seconds >= 1:
+        return f"{seconds:.0f} s"
+    return f"{max(seconds, 0.01):.1g} s"

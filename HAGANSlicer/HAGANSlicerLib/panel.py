@@ -15,6 +15,7 @@ from .job import Job
 
 if TYPE_CHECKING:
     from .parameters import HAGANSlicerParameterNode
+    from .scene.history import Result
     from .window import ModuleWindow
 
 __all__ = ["ICON_FOLDER", "UI_FOLDER", "Context", "Job", "Panel", "tool_tip"]
@@ -53,6 +54,10 @@ class Context:
         """Tell the other panels of a node that they may want to select, such as a new latent."""
         self._window.node_made(node)
 
+    def result_made(self, result: Result) -> None:
+        """Tell of a new result, which Undo takes out of the scene as one; more parts may follow in it."""
+        self._window.result_made(result)
+
     def models_changed(self, select: str | None = None) -> None:
         """Tell that a model was imported or downloaded; ``select`` names the one to use from now on."""
         self._window.models_changed(select)
@@ -86,6 +91,9 @@ class Panel:
 
     def model_changed(self, model: dict[str, Any] | None) -> None:
         """Adapt to another model, or to none."""
+
+    def results_changed(self) -> None:
+        """Results were taken out of the scene or brought back: do not speak of what is gone."""
 
     def scene_closing(self) -> None:
         """Forget the scene that is about to close; jobs are stopped and their results dropped."""

@@ -50,15 +50,3 @@ def measured_text(measurements: Mapping[str, float]) -> str:
         share = 100 * measurements["lungs_ml"] / thorax
         parts.append(_("lungs {percent} % of the thorax").format(percent=f"{share:.0f}"))
     return ", ".join(parts)
-
-
-def error_text(errors: Mapping[str, Any]) -> str:
-    """Return the errors of a reconstruction as a line for a person."""
-    parts = []
-    if errors.get("mae_hu") is not None:
-        parts.append(_("mean absolute error {value} HU").format(value=f"{errors['mae_hu']:.0f}"))
-    elif errors.get("mae") is not None:
-        parts.append(_("mean absolute error {value}").format(value=f"{errors['mae']:.3g}"))
-    if errors.get("ssim") is not None:
-        parts.append(_("structural similarity {value}").format(value=f"{errors['ssim']:.2f}"))
-    return ", ".join(parts)

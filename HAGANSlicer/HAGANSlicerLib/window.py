@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .bridge import WorkerBridge
 from .panel import Context, Panel
 from .panels.header import HeaderPanel
+from .scene import latents
+from .undo import ResultKeeper
+
+if TYPE_CHECKING:
+    from .scene.history import Result
 
 PANELS = (
     ("generate", "GeneratePanel"),
@@ -27,6 +32,7 @@ class ModuleWindow:
         self.worker = WorkerBridge()
         self.context = Context(self.worker, self)
         self.header = HeaderPanel(self.context, self._model_changed, self.import_model)
+        self.results = ResultKeeper(self.context, self.header.ui, self._results_changed)
         self.panels: dict[str, Panel] = {}
         self.widget = self.header.widget
         for name, class_name in PANELS:
@@ -59,7 +65,9 @@ class ModuleWindow:
             panel.exit()
 
     def scene_closing(self) -> None:
-        """Stop and drop what belongs to the scene that closes."""
+        """Drop what belongs to the scene that closes; its messages first, as a panel may have a last word."""
+        self.header.forget_message()
+        self.results.clear()
         for panel in self.all_panels:
             panel.scene_closing()
         self.use_parameters(None)
@@ -86,6 +94,10 @@ class ModuleWindow:
         if node.IsA("vtkMRMLTextNode") and self.context.parameters is not None:
             self.context.parameters.exploreLatent = node
 
+    def result_made(self, result: Result) -> None:
+        """Let a new result be undone."""
+        self.results.add(result)
+
     def models_changed(self, select: str | None = None) -> None:
         """Read the list of models again; ``select`` is used from now on."""
         self.header.models_changed(select)
@@ -95,6 +107,19 @@ class ModuleWindow:
         panel = self.panels["models"]
         self.header.ui.panels.setCurrentWidget(panel.widget)
         panel.import_model()
+
+    def run_on(self, what: str, node: Any) -> None:
+        """Do what was chosen in the context menu of a node: ``encode``, ``explore`` or ``again``."""
+        name = {"again": "generate"}.get(what, what)
+        self.header.ui.panels.setCurrentWidget(self.panels[name].widget)
+        if what == "explore":
+            self.node_made(node if node.IsA("vtkMRMLTextNode") else node.GetNodeReference(latents.REFERENCE))
+        else:
+            self.panels[name].run_on(node)
+
+    def _results_changed(self) -> None:
+        for panel in self.all_panels:
+            panel.results_changed()
 
     def _tab_changed(self, index: int) -> None:
         list(self.panels.values())[index].shown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,16 @@ def test_a_scan_is_checked_encoded_and_compared_on_its_own_grid(
     scan.GetRASBounds(here)
     reconstruction.GetRASBounds(there)
     assert np.allclose(here, there, atol=1e-3)
-    assert "mean absolute error" in a_panel.ui.resultLabel.text
+    assert reconstruction.GetParentTransformNode() is difference.GetParentTransformNode() is move
+    said = a_panel.ui.resultLabel.text.splitlines()[0]
+    assert re.fullmatch(
+        r"Mean absolute error: \d+ HU\. On volumes that it made itself, this model comes within \d+ HU: .+",
+        said,
+    )
+    assert said.endswith("this is near the best that it can do.")  # a phantom, as the model was trained on
+    errors = slicer.util.getNode("phantom errors (synthetic)")
+    measures = [errors.GetCellText(row, 0) for row in range(errors.GetNumberOfRows())]
+    assert measures[:2] == ["Mean absolute error", "Mean absolute error on the model's own volumes"]
     assert a_window.context.parameters.exploreLatent is not None
     assert a_panel.ui.compareRow.visible
     composite = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
@@ -198,3 +208,46 @@ def test_a_model_without_encoder_says_so(
     assert not a_panel.ui.encodeButton.enabled
     a_window.models_changed(select="demo")
     process_events_until(lambda: a_window.context.model is not None, 30)
+
+
+def test_a_scan_unlike_what_the_model_has_seen_is_said_to_be_so(a_module: Any) -> None:
+    from HAGANSlicerLib.panels.encode import error_text
+
+    model = {"size": 64}
+    far = error_text({"mae_hu": 205.6, "own_mae_hu": 57.6}, model)
+    assert far.startswith(
+        "Mean absolute error: 206 HU. On volumes that it made itself, this model comes within 58 HU"
+    )
+    assert "unlike what the model has seen, or finer than its 64³ voxels can show" in far
+    assert error_text({"mae_hu": 205.6, "own_mae_hu": None}, model) == "Mean absolute error: 206 HU."
+    assert error_text({"mae": 0.0512, "own_mae": 0.05}, model).startswith("Mean absolute error: 0.0512. ")
+    assert error_text({}, model) == ""
+
+
+def test_an_encoding_is_undone_and_redone_as_one(
+    a_panel: Any, a_window: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    header = a_window.header.ui
+    assert not header.undoButton.enabled
+    scan = add_scan(a_phantom)
+    a_panel.ui.inputSelector.setCurrentNode(scan)
+    wait_for_check(a_panel, process_events_until)
+    a_panel.ui.segmentCheckBox.setChecked(False)
+    a_panel.ui.encodeButton.click()
+    process_events_until(lambda: not a_panel.job.running, 90)
+    a_panel.ui.segmentCheckBox.setChecked(True)
+    names = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode")}
+    assert len(names) == 3  # scan, reconstruction, difference
+    header.undoButton.click()
+    assert [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode")] == ["phantom"]
+    assert not a_panel.ui.compareRow.visible
+    assert not a_panel.ui.resultLabel.visible
+    assert header.messageLabel.text == (
+        "'phantom reconstruction' was taken out of the scene; Redo brings it back."
+    )
+    assert (header.undoButton.enabled, header.redoButton.enabled) == (False, True)
+    header.redoButton.click()
+    assert {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode")} == names
+    assert a_panel.ui.compareRow.visible
+    assert a_window.context.parameters.exploreLatent is not None
+    assert (header.undoButton.enabled, header.redoButton.enabled) == (True, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,103 @@ def test_classes_are_offered_for_a_conditional_model_only(
     a_window.models_changed(select="demo")
     process_events_until(lambda: a_window.context.model is not None, 30)
     assert not selector.visible
+
+
+def test_undo_takes_out_all_of_the_last_click_and_redo_brings_it_back(
+    a_panel: Any, a_window: Any, process_events_until: Any
+) -> None:
+    ui, header = a_panel.ui, a_window.header.ui
+    ui.segmentCheckBox.setChecked(True)
+    assert "nothing has been made" in header.undoButton.toolTip
+    for seed, count in ((51, 1), (61, 2)):
+        ui.seedSpinBox.setValue(seed)
+        ui.countSpinBox.setValue(count)
+        ui.generateButton.click()
+        process_events_until(lambda: not a_panel.job.running, 120)
+    made = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
+    assert len(nodes_of("vtkMRMLScalarVolumeNode")) == 3
+    header.undoButton.click()
+    assert [node.GetName() for node in nodes_of("vtkMRMLScalarVolumeNode")] == ["demo seed 51 (synthetic)"]
+    assert [node.GetDisplayNode().GetVisibility() for node in nodes_of("vtkMRMLSegmentationNode")] == [1]
+    assert len(nodes_of("vtkMRMLTableNode")) == 1
+    assert not ui.resultLabel.visible
+    header.undoButton.click()
+    assert not nodes_of("vtkMRMLScalarVolumeNode")
+    assert not header.undoButton.enabled
+    header.redoButton.click()
+    header.redoButton.click()
+    assert {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")} == made
+    assert not header.redoButton.enabled
+    assert a_window.context.parameters.exploreLatent.GetName() == "demo seed 61 latent"
+    ui.countSpinBox.setValue(1)
+
+
+def test_what_is_still_being_made_is_not_undone(
+    a_panel: Any, a_window: Any, process_events_until: Any
+) -> None:
+    a_panel.ui.countSpinBox.setValue(100)
+    a_panel.ui.generateButton.click()
+    process_events_until(lambda: nodes_of("vtkMRMLScalarVolumeNode"), 120)
+    a_window.header.ui.undoButton.click()
+    assert "still being made" in a_window.header.ui.messageLabel.text
+    assert nodes_of("vtkMRMLScalarVolumeNode")
+    a_panel.job.cancel_button.click()
+    process_events_until(lambda: not a_panel.job.running, 5)
+    a_panel.ui.countSpinBox.setValue(1)
+    a_window.header.ui.undoButton.click()
+    assert not nodes_of("vtkMRMLScalarVolumeNode")
+
+
+def test_a_message_goes_with_its_scene(a_panel: Any, a_window: Any, process_events_until: Any) -> None:
+    a_panel.ui.segmentCheckBox.setChecked(False)
+    a_panel.ui.generateButton.click()
+    process_events_until(lambda: not a_panel.job.running, 120)
+    label = a_window.header.ui.messageLabel
+    assert re.fullmatch(r"1 volume made in [\d.]+ (s|min)\.", label.text)
+    slicer.mrmlScene.Clear(0)
+    assert not label.text.strip()
+    assert not a_window.header.ui.undoButton.enabled
+
+
+def test_undo_while_explore_shows_the_result_leaves_explore_without_a_start(
+    a_panel: Any, a_window: Any, process_events_until: Any
+) -> None:
+    a_panel.ui.segmentCheckBox.setChecked(False)
+    a_panel.ui.generateButton.click()
+    process_events_until(lambda: not a_panel.job.running, 120)
+    explore = a_window.panels["explore"]
+    a_window.header.ui.panels.setCurrentWidget(explore.widget)
+    process_events_until(lambda: explore.steps.running is not None, 60)  # its start is being made
+    a_window.header.ui.undoButton.click()
+    assert a_window.context.parameters.exploreLatent is None
+    process_events_until(lambda: explore.steps.running is None, 60)
+    assert not nodes_of("vtkMRMLTextNode")
+    a_window.header.ui.redoButton.click()
+    assert a_window.context.parameters.exploreLatent is not None
+    process_events_until(lambda: all(row.start is not None for row in explore.rows), 60)
+    a_window.header.ui.panels.setCurrentWidget(a_panel.widget)
+
+
+def test_that_a_model_cannot_be_used_is_no_message_of_the_scene(
+    a_panel: Any, a_window: Any, process_events_until: Any, tmp_path: Path
+) -> None:
+    broken, label = tmp_path / "broken.safetensors", a_window.header.ui.messageLabel
+    broken.write_bytes(b"nothing of the kind")
+    a_window.models_changed(select=str(broken))
+    process_events_until(lambda: label.text.startswith("⚠"), 30)
+    said = label.text
+    a_window.header.forget_message()
+    assert label.text == said
+    a_window.models_changed(select="demo")
+    process_events_until(lambda: a_window.context.model is not None, 30)
+    a_window.header.forget_message()
+    assert not label.text.strip()
+
+
+def test_a_mac_says_why_its_processor_computes(a_window: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from HAGANSlicerLib.panels.header import mac_note
+
+    assert "has not been measured" not in a_window.header.ui.planLabel.toolTip
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert "Apple's GPU (MPS) has not been measured" in mac_note("cpu")
+    assert mac_note("mps") == ""

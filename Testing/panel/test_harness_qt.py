@@ -6,6 +6,7 @@ import ctk
 import pytest
 import qt
 import slicer
+from packaging.requirements import Requirement
 from slicer_harness.law import NotInHarness, law, normalized
 
 
@@ -294,7 +295,7 @@ def test_processes_of_slicer_util_report_line_by_line(process_events_until):
     process_events_until(lambda: ends, 20)
     assert [line.strip() for line in lines] == ["one", "two"]
     assert callable(slicer.util.executePythonModule)
-    assert slicer.packaging.pip_check(["numpy>=1"])
+    assert slicer.packaging.pip_check([Requirement("numpy>=1")])
 
 
 @pytest.mark.parametrize("where", ["slot", "timer", "observer"])

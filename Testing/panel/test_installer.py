@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import qt
 import slicer
+from packaging.requirements import Requirement
 
 NOT_HERE = "hagan-no-such-package>=1.0"
 
@@ -101,15 +104,16 @@ def test_torch_comes_through_the_extension_and_the_rest_through_slicer(
     )
     outcome = an_installer(torch="torch>=999").installer.install()
     assert a_pytorch_extension == [{"askConfirmation": False, "torchVersionRequirement": ">=999"}]
-    assert [packages for packages, _ in ensured] == [[NOT_HERE]]  # numpy is there: never asked for again
+    # Requirement objects: Slicer's function fails on texts. is there: never asked for again.
+    assert [packages for packages, _ in ensured] == [[Requirement(NOT_HERE)]]
     assert not outcome.done  # nothing was really installed, and that is noticed
     assert "Still missing" in outcome.message
     assert NOT_HERE in outcome.message
 
 
 def test_no_network_is_said_with_what_to_do(an_installer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def real_pip(packages: list[str], **_: Any) -> None:
-        command = [sys.executable, "-m", "pip", "install", "--no-index", *packages]
+    def real_pip(packages: list[Requirement], **_: Any) -> None:
+        command = [sys.executable, "-m", "pip", "install", "--no-index", *map(str, packages)]
         subprocess.run(command, check=True, capture_output=True)
 
     monkeypatch.setattr(slicer.packaging, "pip_ensure", real_pip)
@@ -136,3 +140,111 @@ def test_the_header_offers_the_installation_only_while_something_is_missing(
     header.installer = working
     header.ui.installButton.click()
     assert not header.ui.installRow.visible
+
+
+def write_wheel(folder: Path, name: str = "hagan_no_such_package", tag: str = "py3-none-any") -> Path:
+    """A wheel of a package that holds nothing, as PyPA's specification has it."""
+    path = folder / f"{name}-1.0-{tag}.whl"
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{about}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    return path
+
+
+def test_wheels_in_a_folder_are_installed_without_a_network(
+    an_installer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's name has a space, as on many a memory stick; pip is the real one."""
+    folder, target = tmp_path / "my wheels", tmp_path / "installed"
+    folder.mkdir()
+    write_wheel(folder)
+
+    def real_pip(arguments: list[str]) -> None:
+        command = [sys.executable, "-m", "pip", "install", "--target", str(target), *arguments]
+        subprocess.run(command, check=True, capture_output=True)
+
+    monkeypatch.setattr(slicer.util, "pip_install", real_pip)
+    monkeypatch.syspath_prepend(str(target))
+    made = an_installer()
+    outcome = made.installer.install_from(folder)
+    assert outcome.done, outcome.message
+    assert (target / "hagan_no_such_package.py").exists()
+    assert "The network is not used" in made.questions[0]
+    assert an_installer().installer.install_from(folder).message == "Everything needed is installed."
+
+
+def test_a_folder_without_fitting_wheels_is_said_with_how_to_get_them(
+    an_installer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slicer.util, "pip_install", lambda *_: pytest.fail("installed all the same"))
+    write_wheel(tmp_path, tag="cp27-cp27m-win32")
+    (tmp_path / "notes.whl").write_bytes(b"")
+    made = an_installer(torch="torch>=999")
+    outcome = made.installer.install_from(tmp_path)
+    assert not outcome.done
+    assert "no wheel of torch>=999, hagan-no-such-package>=1.0" in outcome.message
+    assert (
+        'pip download --only-binary=:all: -d FOLDER "torch>=999" "hagan-no-such-package>=1.0"'
+        in outcome.message
+    )
+    assert "{}.{}".format(*sys.version_info[:2]) in outcome.message
+    assert not made.questions
+
+
+def test_on_windows_a_torch_is_installed_whose_paths_are_short_enough(
+    an_installer: Any, a_pytorch_extension: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from HAGANSlicerLib.installer import TORCH, TORCH_ON_WINDOWS, Installer
+
+    assert Requirement(TORCH_ON_WINDOWS).specifier.contains("2.12.1")
+    assert not Requirement(TORCH_ON_WINDOWS).specifier.contains("2.13.0")
+    assert Requirement(TORCH).specifier.contains("2.13.0")  # where it works it stays
+    monkeypatch.setattr(sys, "platform", "win32")
+    questions: list[str] = []
+    empty = an_installer().installer._requirements.with_name("none.txt")
+    empty.write_text("", encoding="utf-8")
+    installer = Installer(
+        empty, "torch>=999", lambda text: questions.append(text) is None, "torch>=999,<1000"
+    )
+    installer.install()
+    assert "older than 2.13, whose paths are too long for Windows" in questions[0]
+    assert a_pytorch_extension[0]["torchVersionRequirement"] in (">=999,<1000", "<1000,>=999")
+
+
+def test_on_a_mac_what_computes_is_said_before_the_installation(
+    an_installer: Any, a_pytorch_extension: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    made = an_installer(agree=False, torch="torch>=999")
+    made.installer.install()
+    assert "Apple's GPU has not been measured" in made.questions[0]
+
+
+def test_a_package_without_a_version_counts_as_missing(
+    a_module: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """As a torch does whose installation stopped in the middle."""
+    from HAGANSlicerLib.installer import is_installed
+
+    (tmp_path / "hagan_broken-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not is_installed("hagan-broken>=0.1")
+
+
+def test_the_header_installs_from_a_folder_that_is_chosen(
+    a_module_widget: Any, an_installer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = a_module_widget.window.header
+    header.installer = an_installer().installer
+    header.look_for_missing()
+    assert "pip download" in header.ui.wheelsButton.toolTip
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", staticmethod(lambda *_: ""))
+    header.ui.wheelsButton.click()
+    assert not header.ui.messageLabel.text.strip()  # nothing was chosen
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", staticmethod(lambda *_: str(tmp_path)))
+    header.ui.wheelsButton.click()
+    assert "has no wheel of hagan-no-such-package" in header.ui.messageLabel.text
+    assert header.ui.wheelsButton.enabled

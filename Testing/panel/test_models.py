@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import slicer
+from PySide6 import QtCore, QtGui, QtWidgets
 
 SLOW = 90  # seconds: a busy machine starts a worker slowly
 
@@ -220,3 +221,53 @@ def test_the_folder_is_opened_in_the_file_manager(
     a_panel.ui.openFolderButton.click()
     assert [Path(path) for path in opened] == [a_model_folder]
     assert slicer.app is not None
+
+
+def drop(panel: Any, *paths: Path) -> bool:
+    """Drag files over the panel and let go where it takes them, as Qt does; returns whether it does."""
+    data = QtCore.QMimeData()
+    data.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
+    rest = (
+        QtCore.Qt.DropAction.CopyAction,
+        data,
+        QtCore.Qt.MouseButton.LeftButton,
+        QtCore.Qt.KeyboardModifier.NoModifier,
+    )
+    enters = QtGui.QDragEnterEvent(QtCore.QPoint(20, 20), *rest)
+    enters.setAccepted(False)
+    QtWidgets.QApplication.sendEvent(panel.widget._qt, enters)
+    if enters.isAccepted():
+        QtWidgets.QApplication.sendEvent(panel.widget._qt, QtGui.QDropEvent(QtCore.QPointF(20, 20), *rest))
+    return bool(enters.isAccepted())
+
+
+def test_a_model_file_is_imported_when_it_is_dropped_on_the_panel(
+    a_panel: Any, a_model_file: Any, process_events_until: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "dropped one.safetensors"
+    shutil.copy(a_model_file(), file)
+    assert drop(a_panel, file)
+    assert a_panel.job.running
+    assert drop(a_panel, file)  # a second one, while the first is under way
+    assert "One model at a time" in message(a_panel)
+    process_events_until(lambda: not a_panel.job.running, SLOW)
+    assert "'dropped-one' is on this machine" in message(a_panel)
+    process_events_until(lambda: "dropped-one" in [model["name"] for model in a_panel.models], SLOW)
+    a_panel.context.models_changed("demo")
+
+
+def test_other_files_are_left_to_the_application(a_panel: Any, tmp_path: Path) -> None:
+    model, scan = tmp_path / "m.safetensors", tmp_path / "scan.nrrd"
+    assert not any(drop(a_panel, *paths) for paths in ((scan,), (model, scan), ()))
+    assert not a_panel.job.running
+
+
+def test_a_file_that_is_no_model_is_refused_when_dropped(
+    a_panel: Any, process_events_until: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "no-model.safetensors"
+    file.write_bytes(b"nothing of the kind")
+    assert drop(a_panel, file)
+    process_events_until(lambda: not a_panel.job.running, SLOW)
+    assert message(a_panel).startswith("⚠")
+    assert "no-model" not in [model["name"] for model in a_panel.models]

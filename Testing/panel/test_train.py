@@ -90,7 +90,7 @@ def test_volumes_of_the_scene_become_a_cohort(
     assert not a_panel.ui.prepareButton.enabled
     prepare(a_panel, tmp_path / "cohort", node)
     process_events_until(lambda: a_panel.ui.prepareButton.enabled, SLOW)
-    assert message(a_panel) == "The cohort has 1 volumes.", message(a_panel)
+    assert message(a_panel) == "The cohort has 1 volume.", message(a_panel)
     assert len(Cohort.open(tmp_path / "cohort")) == 1
 
 

@@ -34,6 +34,7 @@ CLASSES = """
     QStandardPaths QStyle QSysInfo QTabBar QTabWidget QTableView QTableWidget QTableWidgetItem QTextBrowser
     QTextCursor QTextDocument QTextEdit QTimer QToolButton QToolTip QUiLoader QUndoStack QUrl QVBoxLayout
     QWidget Qt
+    QDragEnterEvent QDragMoveEvent QDropEvent QMimeData
     ctkCheckBox ctkCheckablePushButton ctkCollapsibleButton ctkCollapsibleGroupBox ctkColorPickerButton
     ctkComboBox ctkDirectoryButton ctkDoubleRangeSlider ctkDoubleSlider ctkDoubleSpinBox ctkExpandButton
     ctkFittedTextBrowser ctkMenuButton ctkMessageBox ctkPathLineEdit ctkPushButton ctkRangeSlider
@@ -45,7 +46,8 @@ CLASSES = """
     qMRMLSubjectHierarchyComboBox qMRMLSubjectHierarchyTreeView qMRMLTableView qMRMLTableWidget
     qMRMLTextWidget qMRMLThreeDView qMRMLThreeDWidget qMRMLUtils qMRMLWidget qSlicerAbstractModuleWidget
     qSlicerCoreIOManager qSlicerIOManager qSlicerLayoutManager qSlicerMainWindow qSlicerModuleManager
-    qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget qSlicerVolumeDisplayWidget
+    qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget
+    qSlicerSubjectHierarchyPluginHandler qSlicerSubjectHierarchyScriptedPlugin qSlicerVolumeDisplayWidget
     qSlicerWidget
 """.split()  # noqa: SIM905  easier to read and to extend than a list of literals
 

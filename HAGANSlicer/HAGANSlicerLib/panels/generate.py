@@ -11,9 +11,11 @@ from slicer.i18n import tr as _
 from HAGANCore.errors import HaganError
 from HAGANCore.worker.protocol import release
 
+from ..job import duration
 from ..panel import ICON_FOLDER, Context, Job, Panel
 from ..parameters import LARGEST_SEED
 from ..scene import display, provenance, replay, results
+from ..scene.history import Result
 from ..showing import measured_text, show_result
 
 SMALLEST_PREVIEW = 64
@@ -29,9 +31,11 @@ class GeneratePanel(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._seed_used: int | None = None
-        self._table: Any = None
+        self._result: Result | None = None
         self._modality = "CT"
-        self.job = Job(context, self.ui.jobRow, lambda running: self._show_state())
+        self._wanted = ""
+        """The volume to be made again when there is a model, by its node's ID."""
+        self.job = Job(context, self.ui.jobRow, self._running_changed)
         self.jobs.append(self.job)
         self.ui.diceButton.setIcon(qt.QIcon(str(ICON_FOLDER / "Dice.svg")))
         self.ui.lockButton.setIcon(qt.QIcon(str(ICON_FOLDER / "Lock.svg")))
@@ -58,6 +62,10 @@ class GeneratePanel(Panel):
         )
         self._preview_toggled()
         self._show_state()
+        if model is not None and self._wanted:
+            wanted, self._wanted = self.context.scene.GetNodeByID(self._wanted), ""
+            if wanted is not None:
+                self.run_on(wanted)
 
     def parameters_changed(self, parameters: Any) -> None:
         """Show the choices of another scene."""
@@ -68,8 +76,15 @@ class GeneratePanel(Panel):
     def scene_closing(self) -> None:
         """Forget what was made."""
         super().scene_closing()
-        self._seed_used = None
+        self._seed_used = self._result = None
+        self._wanted = ""
         self._say("")
+
+    def results_changed(self) -> None:
+        """Do not speak of a volume that is gone."""
+        last = self._result.parts[-1].volume if self._result is not None else None
+        if last is not None and not self.context.scene.IsNodePresent(last):
+            self._say("")
 
     def draw_seed(self) -> None:
         """Draw another seed."""
@@ -85,7 +100,7 @@ class GeneratePanel(Panel):
             self.draw_seed()
         self._seed_used = chosen.seed
         preview = chosen.preview and self.ui.previewCheckBox.enabled
-        self._table = None
+        self._result = None
         self._modality = model["modality"]
         self._say("")
         self.context.status("")
@@ -102,6 +117,15 @@ class GeneratePanel(Panel):
             segment=chosen.segment and self.ui.segmentCheckBox.enabled,
             **{"class": chosen.className or None},
         )
+
+    def run_on(self, volume: Any) -> None:
+        """Make a volume again, as soon as there is a model."""
+        self.ui.againCollapsible.collapsed = False
+        self.ui.againSelector.setCurrentNode(volume)
+        if self.context.model is None:
+            self._wanted = str(volume.GetID())
+        else:
+            self.make_again()
 
     def make_again(self) -> None:
         """Make the selected volume again with the model of the panel, and compare the two."""
@@ -135,21 +159,26 @@ class GeneratePanel(Panel):
                 _("The volume was deleted while it was made again; the result is dropped.")
             )
             return
-        scene.SaveStateForUndo()
         made = replay.add_again(scene, node, again, result)
+        self.context.result_made(
+            Result(provenance.plain_name(made.nodes.volume), modality, parts=[made.nodes])
+        )
         show_result(scene, made.nodes, modality)
         self.context.status(made.text)
 
     def _made(self, part: dict[str, Any]) -> None:
-        scene, first = self.context.scene, part["index"] == 0
-        if first:
-            scene.SaveStateForUndo()
-        made = results.add_generated(scene, part, table=self._table)
-        self._table = made.table
-        if first:
+        scene, result = self.context.scene, self._result
+        made = results.add_generated(scene, part, table=result.parts[0].table if result else None)
+        if result is None:
+            self._result = Result(
+                provenance.plain_name(made.volume), self._modality, finished=False, parts=[made]
+            )
+            self.context.result_made(self._result)
             show_result(scene, made, self._modality)
-        elif made.segmentation is not None:
-            display.show_segmentation(made.segmentation, visible=False)  # all lie in the same place
+        else:
+            result.parts.append(made)
+            if made.segmentation is not None:
+                display.show_segmentation(made.segmentation, visible=False)  # all lie in the same place
         self.context.node_made(made.latent)
         lines = [made.volume.GetName(), *part["notes"]]
         if part["labels"]:
@@ -159,7 +188,12 @@ class GeneratePanel(Panel):
     def _finished(self, result: dict[str, Any]) -> None:
         count, seconds = result["count"], result["seconds"]
         text = _("1 volume") if count == 1 else _("{count} volumes").format(count=count)
-        self.context.status(_("{what} made in {seconds} s.").format(what=text, seconds=f"{seconds:.1f}"))
+        self.context.status(_("{what} made in {time}.").format(what=text, time=duration(seconds)))
+
+    def _running_changed(self, running: bool) -> None:
+        if self._result is not None and not running:  # finished, cancelled or failed: it can be undone
+            self._result.finished = True
+        self._show_state()
 
     def _fill_classes(self, classes: list[str]) -> None:
         selector, parameters = self.ui.classSelector, self.context.parameters

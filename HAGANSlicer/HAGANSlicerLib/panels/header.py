@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 from HAGANCore.models.registry import own_models, read_registry, resolve_model
 from HAGANCore.worker.protocol import PROTOCOL
 
-from ..installer import Installer
-from ..panel import Context, Panel
+from ..installer import Installer, Outcome
+from ..job import duration
+from ..panel import Context, Panel, tool_tip
 
 IMPORT = "import…"
 """Stands for the last entry of the model selector; no model can have this name."""
@@ -37,13 +41,17 @@ class HeaderPanel(Panel):
     ) -> None:
         super().__init__(context)
         self.installer = Installer()
+        self._wheels_help = str(self.ui.wheelsButton.toolTip)
         self._on_model = on_model
         self._on_import = on_import
         self._chosen = ""
         self._loading: object | None = None
         self._missing: list[str] = []
+        self._problem = ""
+        """Why the chosen model cannot be used, which is no message of the scene's."""
         self.ui.modelSelector.connect("activated(int)", self._activated)
         self.ui.installButton.connect("clicked()", self.install)
+        self.ui.wheelsButton.connect("clicked()", self.install_from_folder)
         self._fill_models()
         self.show_message("")
         self.look_for_missing()
@@ -67,6 +75,10 @@ class HeaderPanel(Panel):
         self.ui.messageLabel.setText(f"⚠ {text}" if error else text or "\u00a0")
         self.ui.messageLabel.setStyleSheet("QLabel { color: #b00020; }" if error else "")
 
+    def forget_message(self) -> None:
+        """Drop the message of a scene that closes; that the chosen model cannot be used stays true."""
+        self.show_message(self._problem, error=bool(self._problem))
+
     def models_changed(self, select: str | None = None) -> None:
         """Read the list of models again, and use ``select`` from now on."""
         self._fill_models()
@@ -80,12 +92,25 @@ class HeaderPanel(Panel):
         if self._missing:
             what = self.installer.summary(self._missing)
             self.ui.installLabel.setText(_("Not installed yet: {what}.").format(what=what))
+            self.ui.wheelsButton.toolTip = tool_tip([self.installer.wheels(self._missing)], self._wheels_help)
 
     def install(self) -> None:
         """Install what is missing, after asking."""
-        self.ui.installButton.setEnabled(False)
-        outcome = self.installer.install()
-        self.ui.installButton.setEnabled(True)
+        self._install(self.installer.install)
+
+    def install_from_folder(self) -> None:
+        """Install what is missing from wheels, after asking where they are."""
+        folder = str(qt.QFileDialog.getExistingDirectory(self.widget, _("Folder of wheels"), ""))
+        if folder:
+            self._install(lambda: self.installer.install_from(Path(folder)))
+
+    def _install(self, work: Callable[[], Outcome]) -> None:
+        buttons = (self.ui.installButton, self.ui.wheelsButton)
+        for button in buttons:
+            button.setEnabled(False)
+        outcome = work()
+        for button in buttons:
+            button.setEnabled(True)
         if outcome.done:
             self.context.status(outcome.message)
         else:
@@ -137,6 +162,7 @@ class HeaderPanel(Panel):
     def _load(self) -> None:
         """Let the worker read the chosen model; panels get it when it is ready."""
         self._on_model(None)
+        self._problem = ""
         self._loading = loading = object()
         try:
             resolve_model(self._chosen)
@@ -186,12 +212,13 @@ class HeaderPanel(Panel):
             _("{device}: about {seconds} per volume of {size}³").format(
                 device=device, seconds=seconds, size=model["size"]
             ),
-            model["plan"],
+            "\n".join(filter(None, (model["plan"], mac_note(model["device"])))),
         )
         self._on_model(model)
 
     def _not_loaded(self, kind: str, message: str) -> None:
         if kind != "cancelled":
+            self._problem = message
             self._say_plan(_("nothing yet: this model cannot be used"))
             self.context.show_error(message)
 
@@ -201,14 +228,8 @@ class HeaderPanel(Panel):
         self.ui.planLabel.toolTip = f"{about}: {more}" if more else about
 
 
-def duration(seconds: float) -> str:
-    """Return an estimated time with one or two digits.
-
-    >>> duration(0.0312), duration(2.6), duration(45), duration(400)
-    ('0.03 s', '3 s', '45 s', '7 min')
-    """
-    if seconds >= 90:
-        return f"{seconds / 60:.0f} min"
-    if seconds >= 1:
-        return f"{seconds:.0f} s"
-    return f"{max(seconds, 0.01):.1g} s"
+def mac_note(device: str) -> str:
+    """Return why a Mac's processor computes, and not its graphics; nothing on other computers."""
+    if sys.platform != "darwin" or device != "cpu":
+        return ""
+    return _("Apple's GPU (MPS) has not been measured with this extension, so the processor computes.")

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from HAGANCore.models.registry import model_folder, registry_entry
 from HAGANCore.volumes.profiles import PROFILES
 
+from ..dropping import FileDrop
 from ..panel import Context, Job, Panel, tool_tip
 
 PRESENT, DOWNLOADABLE, DAMAGED = "present", "downloadable", "damaged"
@@ -53,6 +54,7 @@ class ModelsPanel(Panel):
         self.ui.refreshButton.connect("clicked()", self.refresh)
         self.ui.openFolderButton.connect("clicked()", self._open_folder)
         self.ui.importButton.connect("clicked()", self.import_model)
+        self._drop = FileDrop(self.widget, (".safetensors", ".pth"), self.import_files)
         self._show_state()
 
     def shown(self) -> None:
@@ -67,6 +69,7 @@ class ModelsPanel(Panel):
     def cleanup(self) -> None:
         """Stop what is under way."""
         super().cleanup()
+        self._drop.let_go()
         self.job.abandon()
 
     def refresh(self, select: str = "") -> None:
@@ -104,7 +107,13 @@ class ModelsPanel(Panel):
     def import_model(self) -> None:
         """Ask for the files of a model and import them."""
         paths = self.choose_files()
-        if not paths:
+        if paths:
+            self.import_files(paths)
+
+    def import_files(self, paths: list[str]) -> None:
+        """Import a model file, or the checkpoints of one model, that were chosen or dropped on the panel."""
+        if self.job.running:
+            self.context.status(_("One model at a time: wait until the other one is here, or cancel it."))
             return
         name = self.ui.importNameEdit.text.strip() or name_for(paths)
         self.job.start(

@@ -100,7 +100,12 @@ class CohortMaker:
 
     def _prepared(self, result: dict[str, Any]) -> None:
         self.stop()
-        text = _("The cohort has {count} volumes.").format(count=result["count"])
+        count = result["count"]
+        text = (
+            _("The cohort has 1 volume.")
+            if count == 1
+            else _("The cohort has {count} volumes.").format(count=f"{count:,}")
+        )
         skipped = result["skipped"]
         if skipped:
             named = "; ".join(f"{entry['id']}: {entry['reason']}" for entry in skipped[:_LISTED])

@@ -31,6 +31,14 @@ def put(scene: Any, folder_item: int, *nodes: Any) -> None:
             tree.CreateItem(folder_item, node)
 
 
+def take_out(scene: Any, node: Any) -> None:
+    """Remove a node's item from the tree; the node itself stays in the scene."""
+    tree = _tree(scene)
+    item = tree.GetItemByDataNode(node)
+    if item:
+        tree.RemoveItem(item, False, False)
+
+
 def folder_of(scene: Any, node: Any) -> str:
     """Return the name of the folder that a node lies in; empty at the top of the tree."""
     tree = _tree(scene)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 PREFIX = "HAGAN."
@@ -74,6 +74,27 @@ def synthetic_name(node: Any) -> str:
         number += 1
         name = f"{base} {number}{SUFFIX}"
     return name
+
+
+def unused_base(scene: Any, base: str, patterns: Iterable[str]) -> str:
+    """Return ``base``, numbered where a result of that name is in the scene already.
+
+    All nodes of a result are named after one base, so that the second encoding of a scan has "scan 2 latent"
+    beside "scan 2 reconstruction", and not a number of its own for each kind of node.
+
+    Args:
+        scene: the vtkMRMLScene.
+        base: what the result is called.
+        patterns: the names of its nodes, with ``{name}`` for the base.
+    """
+    patterns, candidate, number = list(patterns), base, 1
+    while any(
+        _named(scene, name) or _named(scene, name + SUFFIX)
+        for name in (pattern.format(name=candidate) for pattern in patterns)
+    ):
+        number += 1
+        candidate = f"{base} {number}"
+    return candidate
 
 
 def _named(scene: Any, name: str) -> list[Any]:

@@ -91,6 +91,15 @@ def replay_of(node: Any) -> Replay:
     )
 
 
+def can_be_made_again(node: Any) -> bool:
+    """Say whether :func:`replay_of` finds how."""
+    try:
+        replay_of(node)
+    except HaganError:
+        return False
+    return True
+
+
 def require_model(node: Any, again: Replay, model: Mapping[str, Any]) -> None:
     """Refuse another model than the one that made the volume.
 

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from HAGANCore.worker.wire import open_array, release
 
 from . import hierarchy, latents, provenance, segments, tables, volumes
+from .following import follow
 
 FOLDER = "HAGANSlicer"
 SCAN, DIFFERENCE = "HAGAN.scan", "HAGAN.difference"
@@ -53,7 +54,11 @@ def add_generated(
     wire = part["volume"]
     facts = wire["provenance"]
     pattern = _("{model} seed {seed} preview") if facts.get("preview") else _("{model} seed {seed}")
-    name = pattern.format(model=facts.get("model", "model"), seed=part["seed"])
+    name = provenance.unused_base(
+        scene,
+        pattern.format(model=facts.get("model", "model"), seed=part["seed"]),
+        ["{name}", latents.latent_name("{name}")],
+    )
     volume = _add_volume(scene, wire, name)
     latent = latents.add_latent(scene, part["latent"], latents.latent_name(name), volume)
     labels = part.get("labels")
@@ -76,24 +81,28 @@ def add_encoded(
         folder_item: of the subject hierarchy; None is the folder of all results.
     """
     scan = scan_node.GetName()
+    reconstruction, difference_of = _("{name} reconstruction"), _("{name} difference")
+    base = provenance.unused_base(
+        scene, scan, [reconstruction, difference_of, latents.latent_name("{name}"), _("{name} errors")]
+    )
     wire = result["reconstruction"]
     facts = {**wire["provenance"], "scan": scan}
-    volume = _add_volume(scene, {**wire, "provenance": facts}, _("{name} reconstruction").format(name=scan))
-    latent = latents.add_latent(scene, result["latent"], latents.latent_name(scan), volume)
-    difference = volumes.difference_volume(scene, scan_node, volume, _("{name} difference").format(name=scan))
+    volume = _add_volume(scene, {**wire, "provenance": facts}, reconstruction.format(name=base))
+    latent = latents.add_latent(scene, result["latent"], latents.latent_name(base), volume)
+    difference = volumes.difference_volume(scene, scan_node, volume, difference_of.format(name=base))
     provenance.mark(difference, facts, role="difference")
     volume.SetNodeReferenceID(SCAN, scan_node.GetID())
     volume.SetNodeReferenceID(DIFFERENCE, difference.GetID())
-    errors = tables.error_table(scene, _("{name} errors").format(name=scan), result["errors"])
+    errors = tables.error_table(scene, _("{name} errors").format(name=base), result["errors"])
     provenance.mark(errors, facts, role="errors")
     segmentation = _add_labels(
-        scene, volume, result.get("labels"), _("{name} reconstruction segments").format(name=scan), facts
+        scene, volume, result.get("labels"), _("{name} reconstruction segments").format(name=base), facts
     )
     scan_segmentation = _add_labels(
         scene,
         scan_node,
         result.get("scan_labels"),
-        _("{name} segments").format(name=scan),
+        _("{name} segments").format(name=base),
         {"scan": scan},
         synthetic=False,
     )
@@ -101,7 +110,7 @@ def add_encoded(
     for node, key in ((scan_node, "scan_labels"), (volume, "labels")):
         if result.get(key):
             table = _add_measurements(
-                scene, table, _("{name} volumes").format(name=scan), node.GetName(), result[key]
+                scene, table, _("{name} volumes").format(name=base), node.GetName(), result[key]
             )
     nodes = Nodes(
         volume=volume,
@@ -112,6 +121,7 @@ def add_encoded(
         errors=errors,
         scan_segmentation=scan_segmentation,
     )
+    follow(scan_node, volume, (volume, difference), (segmentation, scan_segmentation))
     return _filed(scene, nodes, folder_item)
 
 

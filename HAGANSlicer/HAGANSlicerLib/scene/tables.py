@@ -23,6 +23,8 @@ MEASURED = (
 ERRORS = (
     ("mae_hu", _("Mean absolute error"), "HU"),
     ("mae", _("Mean absolute error"), ""),
+    ("own_mae_hu", _("Mean absolute error on the model's own volumes"), "HU"),
+    ("own_mae", _("Mean absolute error on the model's own volumes"), ""),
     ("psnr_db", _("Peak signal-to-noise ratio"), "dB"),
     ("ssim", _("Structural similarity (3D)"), ""),
 )

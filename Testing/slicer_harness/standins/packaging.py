@@ -31,7 +31,10 @@ def pip_ensure(requirements: Any, **options: Any) -> list[str]:
 
 def _as_list(requirements: Any) -> list[Requirement]:
     several = requirements if isinstance(requirements, list) else [requirements]
-    return [Requirement(entry) if isinstance(entry, str) else entry for entry in several]
+    texts = [entry for entry in several if not isinstance(entry, Requirement)]
+    if texts:
+        raise TypeError(f"slicer.packaging takes Requirement objects, not {texts!r}")
+    return several
 
 
 def _is_met(requirement: Requirement) -> bool:
