@@ -28,6 +28,7 @@ class HaganCommands(SphinxDirective):
     has_content = False
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # the parsers may have changed where the page has not
         text = "\n\n".join(_section(parser, level) for parser, level in _parsers(build_parser(), 2))
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
