@@ -81,7 +81,7 @@ class Trainer:
             self._restore(load_checkpoint(self.folder / "checkpoints"))
         elif list_checkpoints(self.folder / "checkpoints"):  # without one, nothing is lost by starting again
             raise HaganError(
-                f"'{self.folder}' already holds a run; go on with --resume or choose another folder."
+                f"'{self.folder}' already holds a run; continue with --resume or choose another folder."
             )
         self._write_config()
 
@@ -146,7 +146,7 @@ class Trainer:
                 self._previews(scans)
             progress(self.iteration / config.total_iterations, text)
             if self._stop_asked:
-                raise Cancelled(f"Stopped after iteration {self.iteration}; go on with --resume.")
+                raise Cancelled(f"Stopped after iteration {self.iteration}; continue with --resume.")
             if now - started > 60 * minutes:
                 break
             if now > checkpoint_due:
@@ -255,7 +255,7 @@ class Trainer:
         rates = "--set lr_generator=…, lr_discriminator=… or lr_encoder=…"
         if not list_checkpoints(folder):
             return f"before the first checkpoint. Start again with a lower learning rate: {rates}."
-        kept = f"the last good checkpoint is kept in '{folder}'. Lower a learning rate, then go on:"
+        kept = f"the last good checkpoint is kept in '{folder}'. Lower a learning rate, then continue:"
         return f"{kept} --resume {rates}."
 
     @torch.no_grad()
@@ -395,5 +395,5 @@ def _class_frequencies(cohort: Cohort, config: TrainingConfig) -> Tensor:
     labels = torch.from_numpy(cohort.labels)
     counts = torch.bincount(labels[labels >= 0], minlength=len(cohort.classes)).float()
     if counts.sum() == 0:
-        raise HaganError(f"None of the {len(cohort)} volumes is labelled; set 'conditional' to false.")
+        raise HaganError(f"None of the {len(cohort)} volumes has a label; set 'conditional' to false.")
     return counts / counts.sum()
