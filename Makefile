@@ -1,11 +1,11 @@
-# `make demo` and `make test` are all a newcomer needs; each sets itself up in .venv on first use.
+# `make demo` and `make test` are all a newcomer needs; each sets itself up in .venv the first time.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
 JOBS ?= 2
 
-.PHONY: demo test lint format demo-model screenshots clean
+.PHONY: demo test test-engine test-harness lint format docs demo-model screenshots clean
 
 # Set-up runs again only when what it depends on has changed.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -19,8 +19,13 @@ demo: $(VENV)/.ready
 
 # The panels in processes of their own: they close scenes whose colours the pictures would miss.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
-test: lint
-	$(PYTEST) HAGANCore Testing/unit Testing/commands Testing/scene Testing/render
+test: lint test-engine test-harness
+
+test-engine: $(VENV)/.ready
+	$(PYTEST) HAGANCore Testing/unit Testing/commands
+
+test-harness: $(VENV)/.ready
+	$(PYTEST) Testing/scene Testing/render
 	$(PYTEST) Testing/panel
 
 lint: $(VENV)/.ready
@@ -31,6 +36,15 @@ lint: $(VENV)/.ready
 format: $(VENV)/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# What builds the documentation is needed neither to demonstrate nor to test.
+$(VENV)/.docs-ready: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs-ready
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+	@echo 'The documentation is in docs/_build/html/index.html'
 
 # Makes the demonstration model again from nothing: phantoms, training at two learning rates, latent directions,
 # evaluation (about 85 minutes on two cores). What it is and reaches: Resources/Models/README.md.
@@ -48,9 +62,9 @@ demo-model: $(VENV)/.ready
 	-$(BIN)/python Testing/benchmarks/demo_model.py
 	-$(BIN)/python Testing/benchmarks/directions.py --model demo
 
-# Takes the README's pictures again, with what the demonstration model makes now (about 5 minutes).
+# Takes the documentation's pictures again, with what the demonstration model makes now (about 5 minutes).
 screenshots: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python Testing/screenshots.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

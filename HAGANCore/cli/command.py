@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     import argparse
 
 _ADVICE = {
-    errno.ENOSPC: "free space on the disk, or write to another",
-    errno.EDQUOT: "your share of the disk is used up; free space, or write to another",
-    errno.EFBIG: "the disk or your account takes no file of this size; write to another place",
-    errno.EROFS: "write to a place that can be written",
-    errno.EACCES: "choose a place that you may read and write",
-    errno.EPERM: "choose a place that you may read and write",
+    errno.ENOSPC: "free some space on the disk, or write to another disk",
+    errno.EDQUOT: "your disk quota is used up; free some space, or write to another disk",
+    errno.EFBIG: "files of this size are not allowed here; write to another place",
+    errno.EROFS: "write to a place that is not read-only",
+    errno.EACCES: "choose a place that you are allowed to read and write",
+    errno.EPERM: "choose a place that you are allowed to read and write",
 }
 """What to do about an error of the system."""
 

@@ -66,7 +66,9 @@ class _Shown:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``hagan demo``."""
     parser.epilog = _EPILOG
-    parser.add_argument("--scan", metavar="SCAN", help="a chest CT (default: the phantom that comes along)")
+    parser.add_argument(
+        "--scan", metavar="SCAN", help="a chest CT (default: the phantom that comes with HAGANCore)"
+    )
     parser.add_argument("--model", default="demo", help="model file or name (default: demo)")
     parser.add_argument("--count", type=int, default=3, metavar="N", help="synthetic volumes (default: 3)")
     parser.add_argument(
@@ -77,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=output,
         default="demo-output",
         metavar="FOLDER",
-        help="where to write (default: demo-output)",
+        help="folder to write to (default: demo-output)",
     )
 
 

@@ -62,25 +62,25 @@ def _actions() -> dict[str, tuple[str, str, _AddOptions, _RunAction]]:
         ),
         "list": ("show the directions in a model file", "--model demo", lambda parser: None, _list),
         "add": (
-            "put directions from other files into a model file",
+            "copy directions from other files into a model file",
             'directions-demo/"lung volume.direction.json" --model steered.safetensors',
             _add_options,
             _add,
         ),
         "remove": (
-            "take a direction out of a model file",
+            "remove a direction from a model file",
             '--model steered.safetensors "lung volume"',
             _remove_options,
             _remove,
         ),
         "rename": (
-            "give a direction in a model file another name",
+            "rename a direction in a model file",
             '--model steered.safetensors "lung volume" "lungs"',
             _rename_options,
             _rename,
         ),
         "matrix": (
-            "measure on fresh volumes what each direction moves",
+            "measure on new volumes what each direction changes",
             "--model steered.safetensors --seed 1..50",
             _matrix_options,
             _matrix,
@@ -103,7 +103,9 @@ def _list(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     for direction in found.values():
         console.print(line_about(direction))
     if not found:
-        console.print(f"The model '{file.description.name}' has no directions; see 'hagan directions fit'.")
+        console.print(
+            f"The model '{file.description.name}' has no directions; fit some with 'hagan directions fit'."
+        )
     return {
         "model": str(file.path),
         "networks_sha256": file.networks_sha256,
@@ -163,14 +165,18 @@ def _changed(file: ModelFile, console: Console) -> dict[str, Any]:
 
 def _matrix_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--seed", type=seeds, default=list(range(100_000, 100_050)), metavar="S", help="e.g. 1..50"
+        "--seed",
+        type=seeds,
+        default=list(range(100_000, 100_050)),
+        metavar="S",
+        help="seeds of the volumes, e.g. 1..50",
     )
     add_measuring_options(parser)
     parser.add_argument(
         "--report",
         type=output,
         metavar="FOLDER",
-        help="measurements, effects.csv and effects.png (default: directions-MODEL here)",
+        help="folder for measurements, effects.csv and effects.png (default: directions-MODEL)",
     )
 
 
@@ -188,7 +194,7 @@ def _matrix(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     model = load_model(args.model, args.device)
     found = list(directions_of(model).values())
     if not found:
-        raise HaganError(f"The model '{model.name}' has no directions; see 'hagan directions fit'.")
+        raise HaganError(f"The model '{model.name}' has no directions; fit some with 'hagan directions fit'.")
     report = args.report or Path(f"directions-{model.name}")
     with locked(report), console.progress("matrix") as progress:
         measurements = Measurements(model, report, args.quality, args.jobs)

@@ -21,9 +21,9 @@ def add_measuring_options(parser: argparse._ActionsContainer) -> None:
         "--quality",
         default="auto",
         choices=("auto", "full", "low"),
-        help="what is measured: full volumes, or low-resolution ones (auto: where these have 64³ voxels)",
+        help="measure full or low-resolution volumes (auto: low-resolution if these have 64³ voxels)",
     )
-    parser.add_argument("--jobs", type=jobs, metavar="N", help="processes (default: one for each core)")
+    parser.add_argument("--jobs", type=jobs, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument(
         "--device", type=device, default="auto", metavar="D", help="auto (default), cpu, cuda, …"
     )
@@ -53,7 +53,7 @@ def check_place(args: argparse.Namespace) -> None:
     published = [entry.path for entry in read_registry() if entry.available]
     if args.write is None and any(path.samefile(each) for each in published):
         raise HaganError(
-            f"'{args.model}' is a published model, which stays as it is; give the model file to write with "
+            f"'{args.model}' is a published model and is never changed; give the model file to write with "
             "--write FILE, or your own copy with --model."
         )
     if args.write is None:

@@ -47,21 +47,36 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--method", default="ridge", choices=("ridge", "svm", "factorisation"), help="default: ridge"
     )
-    what.add_argument("--count", type=int, metavar="K", help="directions by factorisation (default 5)")
-    what.add_argument("--name", metavar="NAME", help="of the direction, where there is one")
-    cohort = parser.add_argument_group("covariates of encoded scans")
-    cohort.add_argument("--cohort", type=Path, metavar="FOLDER", help="prepared for the model")
-    cohort.add_argument("--column", metavar="C", help="the covariate")
-    cohort.add_argument(
-        "--covariates", type=Path, metavar="CSV", help="with the columns id and C (default: the cohort's own)"
+    what.add_argument(
+        "--count", type=int, metavar="K", help="number of directions found by factorisation (default 5)"
     )
-    cohort.add_argument("--unit", default="", help="of the covariate")
+    what.add_argument("--name", metavar="NAME", help="name of the direction, if only one is fitted")
+    cohort = parser.add_argument_group("covariates of encoded scans")
+    cohort.add_argument(
+        "--cohort", type=Path, metavar="FOLDER", help="a cohort that was prepared for the model"
+    )
+    cohort.add_argument("--column", metavar="C", help="name of the covariate")
+    cohort.add_argument(
+        "--covariates",
+        type=Path,
+        metavar="CSV",
+        help="table with the columns id and C (default: the cohort's own covariates)",
+    )
+    cohort.add_argument("--unit", default="", help="unit of the covariate")
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--samples", type=int, default=400, metavar="N", help="volumes to fit on, 30 or more (400)"
+        "--samples",
+        type=int,
+        default=400,
+        metavar="N",
+        help="number of volumes to fit on, at least 30 (default 400)",
     )
     how.add_argument(
-        "--probes", type=int, default=80, metavar="N", help="latents to calibrate on, 5 or more (80)"
+        "--probes",
+        type=int,
+        default=80,
+        metavar="N",
+        help="number of latents to calibrate on, at least 5 (default 80)",
     )
     how.add_argument("--seed", type=int, default=0, metavar="S", help="the first seed (default 0)")
     how.add_argument("--class", dest="class_", metavar="C", help="only this class of a conditional model")
@@ -71,7 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--report",
         type=output,
         metavar="FOLDER",
-        help="measurements, table, effects matrix and *.direction.json (default: directions-MODEL here)",
+        help="folder for measurements, table, effects and *.direction.json (default: directions-MODEL)",
     )
     add_write_option(where)
     where.add_argument("--replace", action="store_true", help="replace directions of the same name")
@@ -136,18 +151,24 @@ def _fit(
 
 def _check_fit_options(args: argparse.Namespace) -> None:
     if args.cohort is None and (args.column or args.covariates):
-        raise UsageError("--column and --covariates are of a cohort; give its folder with --cohort.")
+        raise UsageError("--column and --covariates describe a cohort; give its folder with --cohort.")
     if args.cohort is not None and (args.target or not args.column or args.method == "factorisation"):
-        raise UsageError("With --cohort give the covariate with --column, and neither --target nor factors.")
+        raise UsageError(
+            "With --cohort, give the covariate with --column, and leave out --target and factorisation."
+        )
     if args.count is not None and args.method != "factorisation":
-        raise UsageError("--count is the number of directions by --method factorisation.")
+        raise UsageError(
+            "--count needs --method factorisation; it is the number of directions that are found."
+        )
     if args.count is not None and args.count < 1:
         raise UsageError(f"--count must be 1 or more; found {args.count}.")
     if args.method == "factorisation" and (args.target or args.hold):
-        raise UsageError("Factorisation knows no targets; leave out --target and --hold.")
+        raise UsageError("Factorisation does not use targets; leave out --target and --hold.")
     several = len(args.target or _DEFAULT_TARGETS) > 1 and not args.cohort
     if args.name is not None and (several or args.method == "factorisation"):
-        raise UsageError("--name names one direction; fit one, or rename them afterwards.")
+        raise UsageError(
+            "--name applies to a single direction; fit one, or rename the directions afterwards."
+        )
 
 
 def _plan(args: argparse.Namespace) -> Plan | None:

@@ -34,18 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="optimise the latent in at most N steps from the encoder's start (default 0)",
+        help="refine the encoder's latent in at most N steps (default 0)",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="go on with a scan that is not what the model needs"
-    )
+    parser.add_argument("--force", action="store_true", help="encode the scan even if a check refuses it")
     add_spacing(parser)
     parser.add_argument(
         "--keep-names",
         action="store_true",
         help="keep the scan's file name in the latent file (otherwise only a hash: a name may be a person's)",
     )
-    parser.add_argument("--out", type=output, required=True, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--out", type=output, required=True, metavar="FOLDER", help="folder to write to")
 
 
 def run(args: argparse.Namespace, console: Console) -> dict:

@@ -35,10 +35,11 @@ measured, a figure, the curve of asked against measured, and an animation (GIF).
 Values are changes in the unit of the direction, or in percent of the start's own volume (with
 --onto-scan, of the scan's):
   -1000..1000:5   five steps from -1000 to 1000        -500,0,500   these        -10%..10%:5   percent
-With = in front they are what is to be measured in the end:
+With = in front, they are the values that the volume itself should have:
   "=4500"   lungs of 4500 mL        "=4000..5000:3"   three volumes; with --onto-scan, of the scan itself
-Each volume is measured and corrected until its change is met within 2 %; where this start cannot meet it, the
-nearest is given and said. --quick takes one calibrated step instead, right on average only.
+Each volume is measured and corrected until its change is met within 2 %. If the model cannot reach that
+value, you get the closest result and a message. --quick takes one calibrated step instead, which is right on
+average only.
 
 Examples:
   hagan explore --model demo --seed 7 --direction "lung volume" --values -1000..1000:5 --out walk/
@@ -47,9 +48,9 @@ Examples:
   hagan explore --model demo --scan thorax.nii.gz --refine 100 --direction "lung volume" \\
       --values -10%..10%:5 --onto-scan --out walk/
 
---onto-scan carries each change over to the scan itself: directions in mL deform it ('warp'), others add
-the difference between two reconstructions ('difference'). A warp is made as strong as the change needs it on
-the scan, unless --quick. The result is synthetic and says so."""
+--onto-scan applies each change to the scan itself: directions in mL deform it ('warp'), others add
+the difference between two reconstructions ('difference'). Unless --quick is given, the strength of a warp is
+adjusted until the scan itself has the change. The result is marked as synthetic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser._negative_number_matcher = re.compile(r"^-[\d.]")
     add_model_arguments(parser)
     start = parser.add_mutually_exclusive_group(required=True)
-    start.add_argument("--seed", type=int, metavar="S", help="start from the volume of this seed")
+    start.add_argument("--seed", type=int, metavar="S", help="start from the volume with this seed")
     start.add_argument("--latent", type=Path, metavar="L", help="start from a file NAME.latent.json")
-    start.add_argument("--scan", type=Path, metavar="CT", help="start from a scan, which is encoded first")
+    start.add_argument("--scan", type=Path, metavar="CT", help="start from a scan; it is encoded first")
     parser.add_argument(
         "--direction", required=True, metavar="D", help="name of a direction ('hagan directions list')"
     )
@@ -83,26 +84,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='changes, e.g. -1000..1000:5, a list, or percent; or "=4500": the target\'s own value',
     )
     parser.add_argument(
-        "--quick", action="store_true", help="one calibrated step for each change: nothing is corrected"
+        "--quick",
+        action="store_true",
+        help="take one calibrated step per change, without measuring and correcting",
     )
     parser.add_argument(
         "--hold",
         action="append",
         default=[],
         metavar="D",
-        help="measure and correct so that this other direction's target stays as it is (may be repeated)",
+        help="keep the target of this other direction unchanged, by measuring (may be repeated)",
     )
     parser.add_argument(
-        "--refine", type=int, default=0, metavar="N", help="with --scan: steps that refine the latent"
+        "--refine",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --scan: number of steps that refine the latent",
     )
     parser.add_argument(
         "--onto-scan",
         nargs="?",
         const="auto",
         choices=("auto", "warp", "difference"),
-        help="with --scan: also carry each change over to the scan itself",
+        help="with --scan: also apply each change to the scan itself",
     )
-    parser.add_argument("--out", type=output, required=True, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--out", type=output, required=True, metavar="FOLDER", help="folder to write to")
 
 
 def amounts(text: str) -> Amounts:
@@ -121,8 +128,8 @@ def amounts(text: str) -> Amounts:
     changes = text.lstrip().removeprefix("=")
     if "=" in changes or (absolute and "%" in changes):
         raise argparse.ArgumentTypeError(
-            f"'{text}' mixes what cannot be; give changes such as -500,500 or -5%,5%, or, behind one =, "
-            "values of the target itself in its unit, such as =4000,4500"
+            f"'{text}' mixes values that cannot be combined; give changes such as -500,500 or -5%,5%, or, "
+            "behind one =, values of the target itself in its unit, such as =4000,4500"
         )
     for part in changes.split(","):
         match = re.fullmatch(
@@ -131,9 +138,9 @@ def amounts(text: str) -> Amounts:
         count = int(match[5] or 1) if match else 0
         if match is None or not 1 <= count <= _MOST_STEPS or (match[3] and count < 2):
             raise argparse.ArgumentTypeError(
-                f"'{part}' is no amount; give changes such as -500,0,500, a range with its number of steps "
-                f"such as -1000..1000:5 (2 to {_MOST_STEPS}), percent such as -10%..10%:5, or the target's "
-                "own value such as =4500"
+                f"'{part}' is not an amount; give changes such as -500,0,500, a range with its number of "
+                f"steps such as -1000..1000:5 (2 to {_MOST_STEPS}), percent such as -10%..10%:5, or the "
+                "target's own value such as =4500"
             )
         first, last = float(match[1]), float(match[3] or match[1])
         percent |= {match[2]} | ({match[4]} if match[3] else set())
@@ -211,7 +218,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"{option} needs a scan; give one with --scan.")
     if args.quick and (args.hold or args.values.absolute):
         what = "--hold" if args.hold else "'=' in --values"
-        raise UsageError(f"{what} is met by measuring and correcting; leave out --quick.")
+        raise UsageError(f"{what} needs measured and corrected steps; leave out --quick.")
     if args.direction in args.hold:
         raise UsageError(f"'{args.direction}' cannot be moved and held fixed at once; take it out of --hold.")
 
@@ -270,7 +277,7 @@ def _changes(values: Amounts, start: Step, direction: Direction, scan: Volume | 
         return list(values.numbers)
     if direction.unit != "mL" or not measured or not base:
         raise HaganError(
-            f"Percent are of a measured volume; the direction '{direction.name}' is in "
+            f"Percentages need a measured volume; the direction '{direction.name}' is in "
             f"'{direction.unit or 'lengths of latent space'}'. Give the changes in that."
         )
     return [number / 100 * base for number in values.numbers]

@@ -56,10 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="T",
-        help="0 to 1 (default): less is nearer to the model's mean volume",
+        help="0 to 1 (default 1): a smaller value is closer to the model's mean volume",
     )
     parser.add_argument(
-        "--preview", action="store_true", help="only the low-resolution volume, a quarter of the size"
+        "--preview", action="store_true", help="make only the low-resolution volume, a quarter of the size"
     )
     parser.add_argument(
         "--segment", action="store_true", help="also outline lungs and bones and measure them in millilitres"
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=output,
         required=True,
         metavar="FILE_OR_FOLDER",
-        help="a file (.nii.gz, .nii, .nrrd, .mha) for one volume, else a folder",
+        help="a file (.nii.gz, .nii, .nrrd, .mha) for one volume, a folder for several",
     )
 
 
@@ -104,7 +104,7 @@ def seeds(text: str) -> list[int]:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not first <= last < first + _MOST_VOLUMES:
             raise argparse.ArgumentTypeError(
-                f"'{part}' is no seed; give numbers and ranges such as 1..4,9 (at most {_MOST_VOLUMES:,})"
+                f"'{part}' is not a seed; give numbers and ranges such as 1..4,9 (at most {_MOST_VOLUMES:,})"
             )
         found += range(first, last + 1)
     return list(dict.fromkeys(found))
@@ -128,7 +128,9 @@ def run(args: argparse.Namespace, console: Console) -> dict:
             f"'{args.out}' cannot be written; use {', '.join(WRITABLE_SUFFIXES)}, or give a folder."
         )
     if single and len(wanted) > 1:
-        raise UsageError(f"'{args.out}' is one file for {len(wanted)} volumes; give a folder.")
+        raise UsageError(
+            f"'{args.out}' is one file, but {len(wanted)} volumes are to be written; give a folder."
+        )
     if single:
         _require_places(args.out, args.segment)
     else:

@@ -189,10 +189,10 @@ def _new_options(parser: argparse.ArgumentParser) -> None:
         "--normalisation",
         choices=("slab-consistent", "group"),
         default="slab-consistent",
-        help="of the generator's high-resolution block (default: slab-consistent; published: group)",
+        help="normalisation of the generator's G^H (default: slab-consistent; published: group)",
     )
     parser.add_argument("--profile", default="thorax-ct", help="preprocessing profile (default: thorax-ct)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random weights (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random weights (default: 0)")
     parser.add_argument(
         "--discriminator",
         action=argparse.BooleanOptionalAction,
@@ -261,7 +261,7 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
         help="how its scans were prepared (default: thorax-ct, as published)",
     )
     parser.add_argument(
-        "--size", type=int, choices=(128, 256), help="needed where there is neither D nor Sub_E to tell"
+        "--size", type=int, choices=(128, 256), help="needed only if neither D nor Sub_E is given"
     )
 
 
@@ -273,7 +273,9 @@ def _import(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..volumes.profiles import profile_named
 
     if args.out is None and args.name is None:
-        raise UsageError("Say where to write the model with --out FILE.safetensors, or give it a --name.")
+        raise UsageError(
+            "Say where to write the model, with --out FILE.safetensors, or give it a name with --name."
+        )
     name = args.name or _short_name(args.out)
     out = args.out or model_folder() / f"{name}.safetensors"
     with made_of_options():

@@ -32,7 +32,7 @@ def require_folder(folder: Path, option: str = "--out") -> None:
         HaganError: a part of its path is a file, or it cannot be written.
     """
     if (file := file_among(folder)) is not None:
-        raise HaganError(f"'{file}' is a file, so '{folder}' can be no folder; choose another {option}.")
+        raise HaganError(f"'{file}' is a file, so '{folder}' cannot be a folder; choose another {option}.")
     there = next((place for place in (folder, *folder.absolute().parents) if place.is_dir()), Path())
     try:
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=there):
@@ -51,10 +51,12 @@ def require_file(path: Path, inputs: Iterable[Path] = (), option: str = "--out")
     """
     require_folder(path.parent, option)
     if path.is_dir():
-        raise HaganError(f"'{path}' is a folder, and a file is to be written; choose another {option}.")
+        raise HaganError(f"'{path}' is a folder, but a file is to be written; choose another {option}.")
     for given in inputs:
         if path.exists() and given.exists() and path.samefile(given):
-            raise HaganError(f"'{path}' is what the command reads, and stays; choose another {option}.")
+            raise HaganError(
+                f"'{path}' is read by this command and cannot be replaced; choose another {option}."
+            )
 
 
 def require_volume(
@@ -216,6 +218,6 @@ def _is_taken(path: Path) -> bool:
 
 def _not_ours(path: Path, wanted: str, option: str) -> HaganError:
     return HaganError(
-        f"'{path}' is there already and is not {wanted}, so it stays; choose another {option}, or move it "
+        f"'{path}' already exists and is not {wanted}, so it is kept; choose another {option}, or move it "
         "away."
     )

@@ -7,11 +7,11 @@ import importlib
 from collections.abc import Sequence
 
 COMMANDS = {
-    "demo": "show the whole chain on one scan: generate, encode, map back, measure",
+    "demo": "show all steps on one scan: generate, encode, map back, measure",
     "generate": "make synthetic volumes from a model file",
     "encode": "find the latent of a scan and lay its reconstruction over it",
     "explore": "walk along a latent direction: volumes, measurements, figure, animation",
-    "directions": "fit latent directions in physical units, and keep them in the model file",
+    "directions": "fit latent directions in physical units and store them in the model file",
     "segment": "outline lungs and bones and measure them in millilitres",
     "phantom": "make thorax phantoms with known anatomy",
     "preprocess": "turn a folder of scans into a cohort for training",

@@ -18,11 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  hagan phantom --count 20 --masks --out phantoms/\n"
         "  hagan phantom --scan thorax.nii.gz --seed 7"
     )
-    parser.add_argument("--out", type=output, metavar="DIR", help="folder of the cohort; a begun one goes on")
-    parser.add_argument("--count", type=int, default=100, metavar="N", help="how many (default 100)")
+    parser.add_argument(
+        "--out", type=output, metavar="DIR", help="folder of the cohort; an unfinished one is continued"
+    )
+    parser.add_argument(
+        "--count", type=int, default=100, metavar="N", help="number of phantoms (default 100)"
+    )
     add_size(parser, default=64)
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first (default 0)")
-    parser.add_argument("--jobs", type=jobs, metavar="J", help="processes (default: all cores it may use)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="seed of the first phantom (default 0)"
+    )
+    parser.add_argument(
+        "--jobs", type=jobs, metavar="J", help="number of processes (default: one per available core)"
+    )
     parser.add_argument("--unlabelled", action="store_true", help="leave out the severity of emphysema")
     parser.add_argument(
         "--masks",
@@ -87,7 +95,7 @@ def _write_scan(path: Path, seed: int, console: Console) -> dict:
     check_seed(seed)
     suffix = next((s for s in WRITABLE_SUFFIXES if path.name.lower().endswith(s)), None)
     if suffix is None:
-        raise UsageError(f"'{path}' has no suffix of an image; use {', '.join(WRITABLE_SUFFIXES)}.")
+        raise UsageError(f"'{path}' does not end in an image suffix; use {', '.join(WRITABLE_SUFFIXES)}.")
     labels_path = path.with_name(path.name[: -len(suffix)] + "_labels" + suffix)
     require_volume(path, ("phantom",), option="--scan")
     require_label_map(labels_path, option="--scan")

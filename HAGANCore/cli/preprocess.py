@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``hagan preprocess``."""
     parser.epilog = (
         "A scan that cannot be used is reported with its reason and left out. The command can be stopped\n"
-        "and given again; it goes on where it was. A file that has changed since is prepared again; another\n"
-        "scan of the same name gets a name of its own.\n\n"
+        "and repeated; it continues where it stopped. A file that has changed is prepared again; another\n"
+        "scan of the same name gets its own name.\n\n"
         "Examples:\n"
         "  hagan preprocess scans/ --out cohort/ --profile thorax-ct-fov --size 128\n"
         "  hagan preprocess patients.csv --out cohort/ --profile thorax-ct --size 256 --jobs 8"
@@ -43,11 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="labels and covariates by 'id' or 'file' for a folder's scans",
     )
     add_spacing(parser, "scans that do not say it")
-    parser.add_argument("--jobs", type=jobs, metavar="N", help="processes at once (default: all cores)")
+    parser.add_argument("--jobs", type=jobs, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument(
         "--allow-synthetic",
         action="store_true",
-        help="take generated volumes as scans too; they are left out otherwise",
+        help="also take generated volumes as scans; by default, they are left out",
     )
 
 
@@ -114,5 +114,5 @@ def _scans(args: argparse.Namespace) -> list:
             f"'{args.input}' is neither a folder nor a .csv table; give the folder that holds it."
         )
     if args.labels:
-        raise HaganError("A table brings its own labels; give --labels only with a folder.")
+        raise HaganError("A table holds its own labels; give --labels only with a folder.")
     return read_scan_table(args.input)

@@ -26,8 +26,8 @@ _ROWS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``hagan segment``."""
     parser.epilog = (
-        "Writes a label map on the volume's own grid: 1 right lung, 2 left lung, 3 bones. Percent are of\n"
-        "the thorax, which is the body within the scan without the table. Not for diagnosis.\n\n"
+        "Writes a label map on the volume's own grid: 1 right lung, 2 left lung, 3 bones. Percentages are\n"
+        "of the thorax, which is the body within the scan without the table. Not for diagnosis.\n\n"
         "Examples:\n"
         "  hagan segment thorax.nii.gz\n"
         "  hagan segment dicom_folder/ --out labels.nii.gz --json"
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=output,
         metavar="LABELMAP",
-        help="where the label map goes (default: NAME.segmentation.nii.gz in the current folder)",
+        help="file to write the label map to (default: NAME.segmentation.nii.gz in the current folder)",
     )
 
 
@@ -53,7 +53,9 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
     out = args.out or Path(f"{scan_name(args.volume)}.segmentation.nii.gz")
     if not out.name.lower().endswith(WRITABLE_SUFFIXES):
-        raise UsageError(f"'{out}' has no suffix of a label map; use one of {', '.join(WRITABLE_SUFFIXES)}.")
+        raise UsageError(
+            f"'{out}' does not end in a label map's suffix; use one of {', '.join(WRITABLE_SUFFIXES)}."
+        )
     require_label_map(out, [args.volume])
     started = time.perf_counter()
     with console.progress("segment") as progress:

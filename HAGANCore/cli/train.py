@@ -25,12 +25,12 @@ _EPILOG = """examples:
   hagan train cohort --out run --preset reference           the published behaviour, to compare with
   hagan train cohort --out run --set latent=128 --set generator_width=8 --iterations 20000
   hagan train cohort --out run --gan wgan-gp                another GAN, to compare with
-  hagan train cohort --out run --resume                     go on after a stop, or for more iterations
+  hagan train cohort --out run --resume                     continue after a stop, or for more iterations
   tensorboard --logdir run                                  watch losses and logits
 
 The run folder holds config.json, log.jsonl, TensorBoard events, samples/*.png, checkpoints/ and, when the
-training is done, model.safetensors. While it runs, process/ tells so, and no second one can begin there.
-Ctrl-C stops after the running iteration and keeps a checkpoint."""
+training is done, model.safetensors. While it runs, process/ marks the folder, and no
+second training can start there. Ctrl-C stops after the current iteration and keeps a checkpoint."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--iterations", type=int, metavar="N", help="same as --set iterations=N")
     parser.add_argument(
-        "--minutes", type=float, default=math.inf, metavar="M", help="stop, resumable, after M"
+        "--minutes",
+        type=float,
+        default=math.inf,
+        metavar="M",
+        help="stop after M minutes; the run can be resumed",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in RUN")
+    parser.add_argument("--resume", action="store_true", help="continue from the newest checkpoint in RUN")
     parser.add_argument(
         "--card", metavar="FILE", help="JSON file with title, summary, licence, … of the model"
     )
@@ -58,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--store",
         choices=("float32", "float16"),
         default="float32",
-        help="type of the weights in the model file",
+        help="number type of the weights in the model file",
     )
     parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
 
@@ -101,7 +105,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if finished:
         console.print(f"Model file: {model_file}")
     else:
-        console.print(f"Stopped at iteration {trainer.iteration}; go on with --resume.")
+        console.print(f"Stopped at iteration {trainer.iteration}; continue with --resume.")
     return _document(out, trainer.iteration, trainer.seconds, model_file if finished else None)
 
 
@@ -139,22 +143,22 @@ def _checkpoint_reached(out: Path, resume: bool) -> int:
     checkpoints = list_checkpoints(out / "checkpoints")
     if checkpoints:
         if not resume:
-            raise HaganError(f"'{out}' already holds a run; go on with --resume or choose another folder.")
+            raise HaganError(f"'{out}' already holds a run; continue with --resume or choose another folder.")
         return int(checkpoints[-1].stem.rpartition("-")[2])
     if resume:
         load_checkpoint(out / "checkpoints")  # says that there is none, before networks are made
     if (out / _MODEL).exists():
         raise HaganError(
-            f"'{out / _MODEL}' is there already, without checkpoints to go on from; choose another --out, or "
-            "move it away."
+            f"'{out / _MODEL}' already exists, without checkpoints to continue from; choose another "
+            "--out, or move it away."
         )
     if (out / "config.json").exists():
         try:
             TrainingConfig.of_run(out)
         except HaganError:
             raise HaganError(
-                f"'{out / 'config.json'}' is there already and is no configuration of a run; choose another "
-                "--out."
+                f"'{out / 'config.json'}' already exists and is not the configuration of a run; choose "
+                "another --out."
             ) from None
     return 0
 
@@ -183,8 +187,8 @@ def _train(trainer: Trainer, minutes: float, console: Console) -> bool:
                 raise
             raise OutOfMemory(
                 f"Memory ran out at iteration {trainer.iteration + 1} with batch {config.batch} in "
-                f"{config.accumulate} parts; go on with --resume --set accumulate={config.batch}, or start "
-                "with a smaller batch, width or size."
+                f"{config.accumulate} parts; continue with --resume --set accumulate={config.batch}, or "
+                "start with a smaller batch, width or size."
             ) from None
 
 

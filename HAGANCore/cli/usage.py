@@ -42,7 +42,7 @@ def output(text: str) -> Path:
     'volumes'
     """
     if not text.strip() or text == "-":
-        raise argparse.ArgumentTypeError(f"'{text}' is no name of a file or a folder")
+        raise argparse.ArgumentTypeError(f"'{text}' is not the name of a file or a folder")
     if re.fullmatch(r"(\.[a-z0-9]+)?\.(nii|nii\.gz|nrrd|mha|safetensors)", Path(text).name.lower()):
         raise argparse.ArgumentTypeError(f"'{text}' is a suffix without a name; put one before it")
     return Path(text)

@@ -153,8 +153,8 @@ class ClosedLoop:
         note = ""
         if abs(known[at] - change) > allowed:
             note = (
-                f"A change of {change:+.5g} {direction.unit} {search.failure} for this latent; nearest is "
-                f"{known[at]:+.5g} {direction.unit}."
+                f"A change of {change:+.5g} {direction.unit} {search.failure} for this latent; "
+                f"the closest is {known[at]:+.5g} {direction.unit}."
             )
         return replace(best, requested=change, iterations=count, note=note)
 

@@ -63,7 +63,7 @@ def read_covariate(path: Path | str, column: str, ids: Sequence[str]) -> Array:
             wrong.append(row)
     if wrong:
         raise HaganError(
-            f"'{column}' is no number for {len(wrong)} of {len(rows)} lines of '{path}' (first: id "
+            f"'{column}' is not a number for {len(wrong)} of {len(rows)} lines of '{path}' (first: id "
             f"'{wrong[0]['id']}', {wrong[0][column]!r}); fill them in or leave these lines out."
         )
     if strange := [id for id in values if id not in set(ids)]:

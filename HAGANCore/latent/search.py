@@ -52,10 +52,10 @@ class Search:
     def failure(self) -> str:
         """Why nothing that was measured is near enough, as a part of a sentence."""
         if self.between:  # it is in range, but there the volume changes by a leap
-            return "could not be met closely"
+            return "could not be reached closely enough"
         edge = self.edges[0] if self.change < 0 else self.edges[1]
         searched = edge in self.known or edge == self._lost
-        return "is out of range" if searched else "was not met in the volumes allowed"
+        return "is out of range" if searched else "was not reached within the volumes allowed"
 
     def first(self, calibrated: float) -> float | None:
         """Return the length to begin with: ``calibrated`` where nothing but the start is known."""

@@ -82,7 +82,7 @@ def rename_direction(
         documents = _documents_with(file, name)
         if new_name in documents:
             raise HaganError(
-                f"The model '{file.description.name}' has a direction named '{new_name}' already."
+                f"The model '{file.description.name}' already has a direction named '{new_name}'."
             )
         if not new_name.strip() or "." in new_name:
             raise HaganError(f"A direction's name must be a text without dots; found {new_name!r}.")

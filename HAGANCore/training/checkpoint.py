@@ -36,7 +36,7 @@ def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any], keep: i
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         raise HaganError(
             f"The checkpoint '{path}' could not be written ({' '.join(str(error).split())[:200]}); earlier "
-            "checkpoints are kept. Free space, then go on with --resume."
+            "checkpoints are kept. Free space, then continue with --resume."
         ) from None
     for old in list_checkpoints(folder)[:-keep]:
         if old != path:  # older by number than a damaged one that was passed over
@@ -73,4 +73,6 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
             continue
         return state
     found = "; ".join(problems) or "there is none; a run writes its first after some minutes"
-    raise HaganError(f"No checkpoint in '{folder}' to resume from: {found}. Start again without --resume.")
+    raise HaganError(
+        f"There is no checkpoint in '{folder}' to resume from: {found}. Start again without --resume."
+    )

@@ -231,7 +231,7 @@ def _outcome(own: Path) -> tuple[State, str | None]:
             return ("finished" if _json(own / "out").get("finished") else "stopped"), None
         if said.startswith("Stopped"):
             return "stopped", None
-        return "failed", said or "The training ended with an error and without a word."
+        return "failed", said or "The training ended with an error and left no message."
     if (own / "stop").is_file():
         return "stopped", None
     reason = "The training's process was ended from outside (memory ran out, or the machine was switched off)"

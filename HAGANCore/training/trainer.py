@@ -81,7 +81,7 @@ class Trainer:
             self._restore(load_checkpoint(self.folder / "checkpoints"))
         elif list_checkpoints(self.folder / "checkpoints"):  # without one, nothing is lost by starting again
             raise HaganError(
-                f"'{self.folder}' already holds a run; go on with --resume or choose another folder."
+                f"'{self.folder}' already holds a run; continue with --resume or choose another folder."
             )
         self._write_config()
 
@@ -143,7 +143,7 @@ class Trainer:
                 self._previews(scans)
             progress(self.iteration / config.all_iterations, text)
             if self._stop_asked:
-                raise Cancelled(f"Stopped after iteration {self.iteration}; go on with --resume.")
+                raise Cancelled(f"Stopped after iteration {self.iteration}; continue with --resume.")
             if now - started > 60 * minutes:
                 break
             if now > checkpoint_due:
@@ -224,7 +224,7 @@ class Trainer:
         )
         if not list_checkpoints(folder):
             return f"before the first checkpoint. Start again with a lower learning rate: {rates}."
-        kept = f"the last good checkpoint is kept in '{folder}'. Lower a learning rate, then go on:"
+        kept = f"the last good checkpoint is kept in '{folder}'. Lower a learning rate, then continue:"
         return f"{kept} --resume {rates}."
 
     @torch.no_grad()
@@ -351,5 +351,5 @@ def _class_frequencies(cohort: Cohort, config: TrainingConfig) -> Tensor | None:
     labels = torch.from_numpy(cohort.labels)
     counts = torch.bincount(labels[labels >= 0], minlength=len(cohort.classes)).float()
     if counts.sum() == 0:
-        raise HaganError(f"None of the {len(cohort)} volumes is labelled; set 'conditional' to false.")
+        raise HaganError(f"None of the {len(cohort)} volumes has a label; set 'conditional' to false.")
     return counts / counts.sum()

@@ -238,7 +238,7 @@ def test_what_cannot_be_measured_has_no_value_to_ask_for(
     add_directions(a_steerable_model_file, [age], out=model)
     line = ("--model", model, "--seed", 7, "--direction", "age", "--out", tmp_path / "out")
     assert "give changes, without '='" in refused(capsys, *line, "--values", "=70")
-    assert "Percent are of a measured volume" in refused(capsys, *line, "--values", "5%")
+    assert "Percentages need a measured volume" in refused(capsys, *line, "--values", "5%")
     assert not (tmp_path / "out").exists()
 
 

@@ -90,13 +90,13 @@ def test_segment_writes_the_label_map_and_measures(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--seed 1..3 --out {folder}/one.nii.gz", "one file for 3 volumes"),
+        ("--seed 1..3 --out {folder}/one.nii.gz", "is one file, but 3 volumes are to be written"),
         ("--out {folder}/one.mgz", "one.mgz' cannot be written; use .nii.gz, "),
         ("--out {folder}/one.dcm", "one.dcm' cannot be written"),
         ("--out {folder}/one.png", "one.png' cannot be written"),
         ("--out {folder}/.nii.gz", "a suffix without a name"),
-        ("--out -", "'-' is no name"),
-        ("--out=", "'' is no name"),
+        ("--out -", "'-' is not the name"),
+        ("--out=", "'' is not the name"),
         ("--out {folder}/x --count 0", "from 1 to 100,000; found 0"),
         ("--out {folder}/x --truncation 2", "truncation must be from 0 to 1; found 2.0"),
         ("--out {folder}/x --device tpu", "'tpu' is not known"),
@@ -138,7 +138,7 @@ def test_a_seed_that_is_none_is_wrong_usage(seed: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as stopped:
         main(["generate", "--model", "demo", f"--seed={seed}", "--out", "x"])
     assert stopped.value.code == 2
-    assert "is no seed" in capsys.readouterr().err
+    assert "is not a seed" in capsys.readouterr().err
 
 
 def test_a_missing_model_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

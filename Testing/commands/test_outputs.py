@@ -49,10 +49,10 @@ def test_a_scan_is_never_replaced_by_its_label_map(
 ) -> None:
     scan, other = (write_volume(a_patient, tmp_path / name) for name in ("x.nii.gz", "y.nii.gz"))
     before = scan.read_bytes()
-    assert f"'{scan}' is what the command reads" in refusal("segment", scan, "--out", scan)
+    assert f"'{scan}' is read by this command" in refusal("segment", scan, "--out", scan)
     (tmp_path / "link.nii.gz").symlink_to(scan)
-    assert "is what the command reads" in refusal("segment", scan, "--out", tmp_path / "link.nii.gz")
-    assert "is there already" in refusal("segment", scan, "--out", other)
+    assert "is read by this command" in refusal("segment", scan, "--out", tmp_path / "link.nii.gz")
+    assert "already exists" in refusal("segment", scan, "--out", other)
     assert scan.read_bytes() == other.read_bytes() == before
     labels = tmp_path / "labels.nrrd"
     for _ in range(2):  # commands are run twice
@@ -82,11 +82,11 @@ def test_every_format_says_whose_it_is(a_patient: Volume, tmp_path: Path, suffix
     assert document is not None
     assert document["provenance"]["kind"] == "phantom"
     require_volume(ours, ("phantom",))
-    with pytest.raises(HaganError, match="is there already"):
+    with pytest.raises(HaganError, match="already exists"):
         require_label_map(ours)
     # A scan under the name of one of ours: the side-car that stays behind is no proof.
     shutil.copy(theirs, ours)
-    with pytest.raises(HaganError, match="is there already"):
+    with pytest.raises(HaganError, match="already exists"):
         require_volume(ours, ("phantom",))
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_image_at_all_stays(tmp_path: Path) -> None:
     for suffix in WRITABLE_SUFFIXES:
         path = tmp_path / f"notes{suffix}"
         path.write_text("not an image")
-        with pytest.raises(HaganError, match="is there already"):
+        with pytest.raises(HaganError, match="already exists"):
             require_volume(path, ("generated",))
 
 
@@ -109,12 +109,14 @@ def test_generate_replaces_its_own_volumes_only(
     line = ["generate", "--model", str(a_model_file()), "--device", "cpu"]
     scan = write_volume(a_patient, tmp_path / "scan.nii.gz")
     before = scan.read_bytes()
-    assert "is there already" in refusal(*line, "--out", scan)
+    assert "already exists" in refusal(*line, "--out", scan)
     # The name that the volume would get, and that of its label map.
     theirs = write_volume(a_patient, tmp_path / "synthetic_tiny_seed2.nii.gz")
-    assert f"'{theirs}' is there already" in refusal(*line, "--seed", "1..2", "--out", tmp_path)
+    assert f"'{theirs}' already exists" in refusal(*line, "--seed", "1..2", "--out", tmp_path)
     theirs.rename(tmp_path / "one_labels.nii.gz")
-    assert "one_labels.nii.gz' is there" in refusal(*line, "--segment", "--out", tmp_path / "one.nii.gz")
+    assert "one_labels.nii.gz' already exists" in refusal(
+        *line, "--segment", "--out", tmp_path / "one.nii.gz"
+    )
     assert scan.read_bytes() == before
     for seed in (1, 2):
         assert main([*line, "--seed", str(seed), "--out", str(tmp_path / "own.nrrd")]) == 0
@@ -147,7 +149,7 @@ def test_encode_tells_scans_of_one_name_apart(
     ).save(out / "ct.latent.json")
     assert "does not say which scan" in refusal("encode", first, *rest)
     write_volume(a_patient, out / "ct.reconstruction.nii.gz")
-    assert "ct.reconstruction.nii.gz' is there already" in refusal("encode", second, *rest)
+    assert "ct.reconstruction.nii.gz' already exists" in refusal("encode", second, *rest)
 
 
 def test_a_trained_model_is_not_replaced(a_model_file: ModelFiles, tmp_path: Path, refusal: Refusal) -> None:
@@ -160,7 +162,7 @@ def test_a_trained_model_is_not_replaced(a_model_file: ModelFiles, tmp_path: Pat
     assert trained.read_bytes() == before
     notes = tmp_path / "notes.safetensors"
     notes.write_text("not a model")
-    assert "is there already" in refusal("model", "new", *small, "--out", notes)
+    assert "already exists" in refusal("model", "new", *small, "--out", notes)
     for seed in "01":
         path = tmp_path / "random.safetensors"
         assert (

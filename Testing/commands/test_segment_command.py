@@ -119,7 +119,9 @@ def test_an_abdomen_says_that_it_has_no_lungs(real_scans: Path, tmp_path: Path, 
 
 
 def test_a_label_map_of_no_known_format_is_wrong_usage(usage_error: Callable[..., str]) -> None:
-    assert "no suffix of a label map" in usage_error("segment", "none.nii.gz", "--out", "labels.png")
+    assert "does not end in a label map's suffix" in usage_error(
+        "segment", "none.nii.gz", "--out", "labels.png"
+    )
 
 
 def test_what_nothing_can_be_measured_on_is_refused(

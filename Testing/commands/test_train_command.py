@@ -155,12 +155,12 @@ def test_nothing_to_train_writes_a_model_only_where_it_is_missing(
     assert main([*line, *SMALL]) == 1
     assert "without checkpoints" in capsys.readouterr().err
     assert main([*line, "--resume"]) == 1
-    assert "No checkpoint in" in capsys.readouterr().err
+    assert "There is no checkpoint in" in capsys.readouterr().err
     assert model.read_bytes() == kept
     model.unlink()
     config.write_text('{"compilerOptions": {}}')
     assert main([*line, *SMALL]) == 1
-    assert "is no configuration of a run" in capsys.readouterr().err
+    assert "is not the configuration of a run" in capsys.readouterr().err
     assert config.read_text() == '{"compilerOptions": {}}'
 
 

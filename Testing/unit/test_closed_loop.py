@@ -108,7 +108,7 @@ def test_too_few_volumes_are_no_end_of_the_range(a_model: Model, a_lung_directio
     known = a_lung_direction.calibration
     short = replace(known, step=tuple(length / 3 for length in known.step))
     step = reach(a_model, a_model.latent(1), replace(a_lung_direction, calibration=short), 700.0, most=1)
-    assert "was not met in the volumes allowed" in step.note
+    assert "was not reached within the volumes allowed" in step.note
     assert step.iterations == 1
 
 

@@ -308,7 +308,7 @@ def test_the_closed_loop_meets_what_is_asked_or_says_what_is_nearest(a_demo: Mod
     assert lungs - base == pytest.approx(found.measured)
     assert found.measured == pytest.approx(300, rel=0.02)
     beyond = reach(a_demo, latent, a_lung_direction, 50_000.0, most=3)
-    assert "out of range for this latent; nearest is +" in beyond.note
+    assert "out of range for this latent; the closest is +" in beyond.note
     assert 300 < beyond.measured < 50_000
     with pytest.raises(HaganError, match="no closed loop"):
         reach(a_demo, latent, factor_directions(a_demo, 1, None)[0], 1.0)
@@ -342,8 +342,8 @@ def test_a_covariate_is_fitted_on_encoded_scans(a_cohort: Cohort, a_demo: Model,
     ("text", "said"),
     [
         ("id,age\np0,50\nq7,51\n", "1 of 2 ids .* not in the cohort .first: 'q7'"),
-        ("id,age\np0,50\np1,\n", "no number for 1 of 2 lines .*'p1'"),
-        ("id,age\np0,nan\n", "no number"),
+        ("id,age\np0,50\np1,\n", "not a number for 1 of 2 lines .*'p1'"),
+        ("id,age\np0,nan\n", "not a number"),
         ("id,age\np0,50\np0,51\n", "two lines"),
         ("name,age\np0,50\n", "no column 'id'"),
         ("id,weight\np0,50\n", "no column 'age'"),
