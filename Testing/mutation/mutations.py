@@ -145,14 +145,35 @@ MUTATIONS = (
         "download.py",
         "if received.sha256 != sha256:",
         "if False:",
-        ("test_download.py",),
+        ("test_download*.py",),
     ),
     Mutation(
         "download-endless",
         "download.py",
         "if received.bytes > received.size:",
         "if False:",
-        ("test_download.py",),
+        ("test_download*.py",),
+    ),
+    Mutation(
+        "download-http",
+        "download.py",
+        'return parts.scheme == "https"',
+        "return True",
+        ("test_download*.py",),
+    ),
+    Mutation(
+        "download-redirect-to-http",
+        "download.py",
+        'if not _is_safe(newurl) or (req.type == "https" and not newurl.startswith("https:")):',
+        "if not _is_safe(newurl):",
+        ("test_download*.py",),
+    ),
+    Mutation(
+        "download-never-too-slow",
+        "download.py",
+        "if received.bytes - before < SLOWEST * (now - begun):",
+        "if False:",
+        ("test_download*.py",),
     ),
     # processes
     Mutation(
