@@ -9,14 +9,17 @@ from typing import Any
 
 MAX_DEPTH = 20
 MAX_INT_DIGITS = 18
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Embeddings, overrides and isolates of Unicode's bidirectional algorithm (UAX #9)."""
 
 
 def parse_strict(text: str) -> Any:
     """Return the JSON document ``text``.
 
     Stricter than :func:`json.loads`: no NaN or infinity, no number beyond 18 digits, no duplicate keys, at
-    most 20 levels, no control characters (a terminal would obey them) and no lone surrogates (they cannot
-    be printed) in its strings.
+    most 20 levels, and in its strings no control characters (a terminal would obey them), none that turn
+    the direction of writing round (a name would be read as another one) and no lone surrogates (they cannot
+    be printed).
 
     Raises:
         ValueError: with what is wrong, in one line.
@@ -77,5 +80,6 @@ def _check_values(value: Any, depth: int) -> None:
 def _check_text(text: str) -> None:
     for character in text:
         code = ord(character)
-        if (code < 32 and character not in "\n\t") or 127 <= code < 160 or 0xD800 <= code < 0xE000:
+        control = (code < 32 and character not in "\n\t") or 127 <= code < 160
+        if control or character in _TURNS or 0xD800 <= code < 0xE000:
             raise ValueError(f"it holds the character U+{code:04X}, which text cannot have")

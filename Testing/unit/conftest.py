@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from model_server import CONTENT, Server
 
 from HAGANCore import Model, load_model
 from HAGANCore.latent.direction import Direction, directions_of
+from HAGANCore.models import download
+from HAGANCore.models.registry import RegistryEntry
 from HAGANCore.volumes.volume import Geometry, Volume
 
 
@@ -39,3 +45,40 @@ def some_directions(a_model: Model) -> dict[str, Direction]:
 def a_lung_direction(some_directions: dict[str, Direction]) -> Direction:
     """Return the one that moves the lungs."""
     return some_directions["lung volume"]
+
+
+@pytest.fixture
+def a_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Run a server of a model file, asked directly and read in blocks of 100 kB."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(download, "BLOCK_BYTES", 100_000)
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def an_entry(a_server: Server) -> Callable[..., RegistryEntry]:
+    """Make a registry entry for what the server should send."""
+
+    def make(**changes: object) -> RegistryEntry:
+        values: dict = {
+            "name": "small",
+            "title": "Small",
+            "anatomy": "thorax",
+            "size": 32,
+            "url": a_server.url,
+            "bytes": len(CONTENT),
+            "sha256": hashlib.sha256(CONTENT).hexdigest(),
+            "licence": "",
+            "citation": "",
+            "how_to_obtain": "Ask its authors.",
+        }
+        return RegistryEntry(**(values | changes))
+
+    return make

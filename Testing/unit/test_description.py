@@ -48,6 +48,7 @@ HOSTILE_DOCUMENTS: list[tuple[Any, str]] = [
     ('{"version": 1e999}', "too large"),
     ('{"version": ' + "9" * 5000 + "}", "5000 digits"),
     (json.dumps(changed_document(title="\x1b[2J")), "U+001B"),
+    (json.dumps(changed_document(title="\u202egnp.txt")), "U+202E"),
     (json.dumps(changed_document(title="\ud800")), "U+D800"),
     (changed_document(version=3), "reads up to 2; update HAGANCore"),
     (changed_document(kind="biggan"), "no GAN 'biggan'"),

@@ -1,110 +1,19 @@
-"""Download from a real server on this machine, which breaks, lies and forgets as servers do."""
+"""Download from a real server on this machine: whole, or not at all, and gone on with."""
 
 from __future__ import annotations
 
-import hashlib
-import random
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from model_server import CONTENT, Server
 
 from HAGANCore.errors import Cancelled, HaganError
-from HAGANCore.models import download as module
 from HAGANCore.models.download import download
 from HAGANCore.models.registry import RegistryEntry
-
-CONTENT = random.Random(0).randbytes(1_000_000)
-
-
-class Server(ThreadingHTTPServer):
-    """Serves ``content`` at every path; the attributes say how badly."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.content = CONTENT
-        self.ranges = True
-        self.announces_length = True
-        self.breaks_after: list[int] = []
-        self.status = 200
-        self.redirect = ""
-        self.requests: list[tuple[str, str | None]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/model.safetensors"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.requests.append((self.path, wanted))
-        start = int(wanted.split("=")[1].rstrip("-")) if wanted and self.server.ranges else 0
-        if self.server.redirect or self.server.status != 200:
-            self.send_response(302 if self.server.redirect else self.server.status)
-            self.send_header("Location", self.server.redirect)
-            self.end_headers()
-            return
-        if start > 0 and start >= len(self.server.content):
-            self.send_error(416)
-            return
-        body = self.server.content[start:]
-        self.send_response(206 if start else 200)
-        if start:
-            last = len(self.server.content) - 1
-            self.send_header("Content-Range", f"bytes {start}-{last}/{last + 1}")
-        if self.server.announces_length:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.server.breaks_after:
-            body = body[: self.server.breaks_after.pop(0)]
-        self.wfile.write(body)
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def a_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(module, "BLOCK_BYTES", 100_000)
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def an_entry(a_server: Server) -> Callable[..., RegistryEntry]:
-    """Make a registry entry for what the server should send."""
-
-    def make(**changes: object) -> RegistryEntry:
-        values: dict = {
-            "name": "small",
-            "title": "Small",
-            "anatomy": "thorax",
-            "size": 32,
-            "url": a_server.url,
-            "bytes": len(CONTENT),
-            "sha256": hashlib.sha256(CONTENT).hexdigest(),
-            "licence": "",
-            "citation": "",
-            "how_to_obtain": "Ask its authors.",
-        }
-        return RegistryEntry(**(values | changes))
-
-    return make
 
 
 def test_a_download_is_whole_and_reports_its_progress(
@@ -204,16 +113,34 @@ def test_other_bytes_than_the_models_are_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_of_another_file_is_found_out_by_the_hash(
-    tmp_path: Path, an_entry: Callable[..., RegistryEntry]
+def test_a_part_of_another_file_is_found_out_by_the_hash_and_begun_again(
+    tmp_path: Path, a_server: Server, an_entry: Callable[..., RegistryEntry]
 ) -> None:
     part = tmp_path / "small.safetensors.part"
     part.write_bytes(b"x" * 300_000)
-    with pytest.raises(HaganError, match="Nothing was kept"):
-        download(an_entry(), tmp_path)
-    part.write_bytes(b"x" * 1_000_001)  # longer than the model: not gone on from
     assert download(an_entry(), tmp_path).read_bytes() == CONTENT
+    assert [wanted for _, wanted in a_server.requests] == ["bytes=300000-", None]
     assert not part.exists()
+    part.write_bytes(b"x" * 1_000_001)  # longer than the model: not gone on from
+    assert download(an_entry(name="small"), tmp_path / "b").read_bytes() == CONTENT
+
+
+def test_what_is_another_file_from_the_start_is_asked_for_once_more_and_no_oftener(
+    tmp_path: Path, a_server: Server, an_entry: Callable[..., RegistryEntry]
+) -> None:
+    a_server.content = CONTENT[:-1] + b"?"
+    (tmp_path / "small.safetensors.part").write_bytes(CONTENT[:200])
+    with pytest.raises(HaganError, match=r"its SHA-256 is .* Nothing was kept"):
+        download(an_entry(), tmp_path)
+    assert [wanted for _, wanted in a_server.requests] == ["bytes=200-", None]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_whole_part_that_is_another_file_is_begun_again(
+    tmp_path: Path, an_entry: Callable[..., RegistryEntry]
+) -> None:
+    (tmp_path / "small.safetensors.part").write_bytes(b"x" * len(CONTENT))
+    assert download(an_entry(), tmp_path).read_bytes() == CONTENT
 
 
 def test_a_part_longer_than_the_servers_file_is_dropped(
@@ -221,8 +148,9 @@ def test_a_part_longer_than_the_servers_file_is_dropped(
 ) -> None:
     a_server.content = CONTENT[:100]
     (tmp_path / "small.safetensors.part").write_bytes(CONTENT[:200])
-    with pytest.raises(HaganError, match="shorter than the 200 bytes already received"):
+    with pytest.raises(HaganError, match="it has 100 bytes, the model 1,000,000"):
         download(an_entry(), tmp_path)
+    assert [wanted for _, wanted in a_server.requests] == ["bytes=200-", None]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -282,11 +210,12 @@ def test_a_redirect_to_http_is_followed(
 def test_the_proxy_of_the_environment_is_used(
     tmp_path: Path, a_server: Server, an_entry: Callable[..., RegistryEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("http_proxy", a_server.url.removesuffix("/model.safetensors"))
+    monkeypatch.setenv("https_proxy", a_server.url.removesuffix("/model.safetensors"))
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    download(an_entry(url="http://models.invalid/thorax"), tmp_path)
-    assert a_server.requests == [("http://models.invalid/thorax", None)]
+    with pytest.raises(HaganError, match="stopped at 0 of 1,000,000 bytes"):
+        download(an_entry(url="https://models.invalid/thorax"), tmp_path)
+    assert a_server.requests == [("CONNECT models.invalid:443", None)]
 
 
 def test_a_full_disk_is_said_before_the_download(

@@ -94,11 +94,19 @@ def test_a_held_target_moves_less_or_the_walk_says_so(
         )
 
     step = held.steps[0]
-    if step.note:
-        assert "Not met" in step.note
-    else:
-        assert step.measured == pytest.approx(400, rel=0.021)
-        assert moved_bones(held) <= max(0.051 * bones.baseline["sd"], moved_bones(free))
+    # The tolerances that are promised, judged on the volumes: 2 % of the change, 5 % of the held spread.
+    met = abs(step.measured - 400) <= 0.02 * 400 and moved_bones(held) <= 0.05 * bones.baseline["sd"]
+    assert (step.note == "") == met
+    assert step.note.startswith("Not met") != met
+    # Whichever it is, the search has come nearer to both than the step that holds nothing.
+    miss = [
+        max(
+            abs(walked.steps[0].measured - 400) / (0.02 * 400),
+            moved_bones(walked) / (0.05 * bones.baseline["sd"]),
+        )
+        for walked in (held, free)
+    ]
+    assert miss[0] <= miss[1]
 
 
 def test_a_walk_beyond_the_range_or_with_another_model_is_refused(
@@ -257,8 +265,20 @@ def test_a_figure_has_a_column_for_each_step_and_an_animation_runs_back_and_fort
         write_animation([], tmp_path / "b.gif")
 
 
-def test_a_curve_is_drawn(a_model: Model, a_lung_direction: Direction, tmp_path: Path):
+def test_a_curve_shows_the_model_and_the_scan_in_their_colours(
+    a_model: Model, a_lung_direction: Direction, tmp_path: Path
+):
     walked = walk(a_model, a_model.latent(7), a_lung_direction, [-200.0, 0.0])
-    with Image.open(write_curve(walked, tmp_path / "c.png", [(-200.0, -150.0)])) as picture:
-        assert picture.size == (600, 600)
-        assert len(picture.convert("RGB").getcolors(100_000)) > 20
+
+    def drawn(*on_scan: tuple[float, float]) -> np.ndarray:
+        """Count the pixels of matplotlib's tab:green and tab:orange and of the grey line of identity."""
+        with Image.open(write_curve(walked, tmp_path / "c.png", on_scan)) as picture:
+            assert picture.size == (600, 600)
+            pixels = np.asarray(picture.convert("RGB"))
+        colours = ((44, 160, 44), (255, 127, 14), (178, 178, 178))
+        return np.array([(np.abs(pixels.astype(int) - colour).max(axis=2) <= 1).sum() for colour in colours])
+
+    model, scan, identity = drawn()
+    assert min(model, identity) > 50
+    assert scan == 0
+    assert drawn((-200.0, -150.0), (0.0, 0.0))[1] > 50
