@@ -26,13 +26,13 @@ _LUNG, _TISSUE = -850.0, 40.0
 class Patient:
     """All that is fixed about a patient before the scan."""
 
-    def __init__(self, seed: int, parameters: PhantomParameters) -> None:
+    def __init__(self, seed: int, parameters: PhantomParameters, bloated: bool = False) -> None:
         rng = np.random.default_rng([seed, 2])
         self.parameters = parameters
         self.thorax = Thorax(parameters)
         self.skeleton = Skeleton(self.thorax)
         self.soft_tissue = SoftTissue(self.thorax)
-        self.organs = Organs(self.thorax)
+        self.organs = Organs(self.thorax, bloated)
         self.pose = roll(parameters.rotation)
         """4 × 4 matrix from the patient's frame to the world."""
         lung = self._survey()
