@@ -85,9 +85,13 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/segmentation/body.py
   HAGANCore/segmentation/bones.py
   HAGANCore/segmentation/chest.py
+  HAGANCore/segmentation/cut.py
   HAGANCore/segmentation/dense.py
+  HAGANCore/segmentation/doubts.py
+  HAGANCore/segmentation/gas.py
   HAGANCore/segmentation/grid.py
   HAGANCore/segmentation/junction.py
+  HAGANCore/segmentation/location.py
   HAGANCore/segmentation/lungs.py
   HAGANCore/segmentation/morphology.py
   HAGANCore/segmentation/refine.py
@@ -119,6 +123,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/itk.py
   HAGANCore/volumes/lock.py
   HAGANCore/volumes/manifest.py
+  HAGANCore/volumes/measurable.py
   HAGANCore/volumes/nifti.py
   HAGANCore/volumes/orientation.py
   HAGANCore/volumes/phantom/__init__.py

@@ -45,8 +45,8 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     """Segment the volume and write its label map; returns the document of ``--json``."""
     from ..progress import part_of
     from ..segmentation import LABELS, segment
-    from ..volumes.checks import require_measurable
     from ..volumes.io import WRITABLE_SUFFIXES, read_volume, scan_name, write_volume
+    from ..volumes.measurable import require_measurable
     from ..volumes.provenance import software_versions
 
     out = args.out or Path(f"{scan_name(args.volume)}.segmentation.nii.gz")

@@ -1,9 +1,10 @@
-"""Gas in stomach and bowel that seems to be one with a lung, because what parts them is thinner than a voxel.
+"""Gas in stomach and bowel that seems one with a lung, because what parts them is thinner than a voxel.
 
 Three facts tell it from lung. It is gas and nothing else, near -1000 HU throughout; even a lung destroyed by
-emphysema has vessels in it. It is wide, not a crumb of dark lung. And it lies in a wall: stomach and diaphragm
-together are some 5 mm of tissue, which lift even a voxel of 8 mm far above lung wherever the two touch. The
-wall of a bulla is thinner than 1 mm, and lung that is merely dark has none: there gas passes into lung freely.
+emphysema has vessels in it. It is wide, not a crumb of dark lung. And it lies in a wall: stomach and
+diaphragm together are some 5 mm of tissue, which lift even a voxel of 8 mm far above lung wherever the two
+touch. The wall of a bulla is thinner than 1 mm, and lung that is merely dark has none: there gas passes into
+lung freely.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _HALF_WIDTH = 4.0
 _SMALLEST = 5.0
 """mL of the smallest pocket: less cannot make a lung wrong by more than its border does."""
 _WALL = -720
-"""HU that a voxel of the wall exceeds where gas (-1000) and lung (-850) lie on its two sides: a fifth of it is
-tissue. The wall of a bulla fills less of a voxel."""
+"""HU that a voxel of the wall exceeds where gas (-1000) and lung (-850) lie on its two sides: a fifth of it
+is tissue. The wall of a bulla fills less of a voxel."""
 _REACH = 9.0
 """mm around a pocket within which its wall lies: its own thickness and the blurred voxels on either side."""
 _OPEN, _OPEN_IF_LARGE, _LARGE = 0.13, 0.2, 100.0
-"""Share of its surroundings that gas reaches through gaps in its wall, also for a pocket of at least so many mL.
-Bowel gas that touches lung has 0.00 to 0.10 (0.18 where slices are 8 mm thick), dark lung 0.48 and more, and a
-corner of dark lung between heart and chest wall 0.21 and more; such corners hold up to 67 mL."""
+"""Share of its surroundings that gas reaches through gaps in its wall, also for a pocket of at least so many
+mL. Bowel gas that touches lung has 0.00 to 0.10 (0.18 where slices are 8 mm thick), dark lung 0.48 and more,
+and a corner of dark lung between heart and chest wall 0.21 and more; such corners hold up to 67 mL."""
 
 
 def gas_pockets(air: Mask, hu: HU, spacing: Triple) -> Mask:
@@ -58,14 +59,14 @@ def gas_pockets(air: Mask, hu: HU, spacing: Triple) -> Mask:
 
 
 def _reached(pocket: Mask, hu: HU, spacing: Triple) -> tuple[Mask, float]:
-    """Return where gas gets to from a pocket without crossing a wall, and to which share of its surroundings."""
+    """Return where gas gets to from a pocket without crossing a wall, and its share of the surroundings."""
     near = dilate(pocket, _REACH, spacing)
     # Passages one voxel wide are where a slanting wall is blurred thin.
     rooms, counts = label(pocket | opened(near & (hu < _WALL), 1.0, (1.0, 1.0, 1.0), axes=(1, 2)))
     own = share_in(pocket, rooms, counts) > 0
     own[0] = False
     outermost = near & ~dilate(pocket, _REACH - max(spacing), spacing)
-    share = np.count_nonzero(own[rooms] & outermost) / max(np.count_nonzero(outermost), 1)
+    share = float(np.count_nonzero(own[rooms] & outermost)) / max(int(np.count_nonzero(outermost)), 1)
     return own[rooms] & dilate(pocket, _REACH / 2, spacing), share
 
 

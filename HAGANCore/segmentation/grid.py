@@ -20,13 +20,21 @@ AIR, DENSEST = -1024, 3071
 
 
 def hounsfield(array: np.ndarray) -> HU:
-    """Return contiguous int16 HU within the 12-bit range; NaN becomes air."""
+    """Return contiguous int16 HU within the 12-bit range; what is not finite becomes air."""
     if array.dtype.kind != "f" and array.dtype != np.int16:
         array = array.astype(np.int64)  # -1024 has no place in an unsigned type
     clipped = np.clip(array, AIR, DENSEST)
-    if array.dtype.kind == "f":
-        clipped = np.nan_to_num(clipped, copy=False, nan=AIR)
+    if (missing := not_finite(array)) is not None:
+        clipped[missing] = AIR  # +infinity too, which would else be the densest bone
     return np.ascontiguousarray(clipped, dtype=np.int16)
+
+
+def not_finite(array: np.ndarray) -> Mask | None:
+    """Return where an array is NaN or infinite; None where it is not."""
+    if array.dtype.kind != "f":
+        return None
+    missing = ~np.isfinite(array)
+    return missing if missing.any() else None
 
 
 def block_factors(shape: tuple[int, ...], spacing: Triple, wanted: float) -> Factors:

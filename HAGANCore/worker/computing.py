@@ -17,7 +17,7 @@ from ..models.registry import resolve_model
 from ..processes import available_cores
 from ..progress import Progress, part_of
 from ..segmentation import Segmentation, segment
-from ..volumes.checks import require_measurable
+from ..volumes.measurable import require_measurable
 from ..volumes.provenance import SYNTHETIC_NOTICE
 from ..volumes.volume import Volume
 from .job import Job

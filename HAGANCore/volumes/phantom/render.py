@@ -25,7 +25,8 @@ class Phantom:
     volume: Volume
     """Hounsfield units, float32."""
     masks: dict[str, npt.NDArray[np.bool_]]
-    """``left_lung``, ``right_lung``, ``bones`` (and ``stomach_gas``, if bloated): voxels at least half filled."""
+    """``left_lung``, ``right_lung``, ``bones`` (and ``stomach_gas``, if bloated): voxels at least half
+    filled."""
     millilitres: dict[str, float]
     """True volumes from the filled fractions: lungs, left_lung, right_lung, bones, fat, body."""
     covariates: dict[str, float]
@@ -56,7 +57,8 @@ def make_phantom(
         geometry: a scanner's grid.
         noise: False leaves out the noise (the kernel's blur stays).
         bloated: distend the stomach with gas, some 3 mm of tissue below the left lung over a broad area. The
-            truth then has ``stomach_gas`` too. All else, and the drawing of a patient without it, stays as it is.
+            truth then has ``stomach_gas`` too. All else, and the drawing of a patient without it, stays as
+            it is.
 
     >>> phantom = make_phantom(seed=7, size=32)
     >>> phantom.volume.array.shape, phantom.volume.meta["synthetic"]
