@@ -14,6 +14,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/encode.py
   HAGANCore/cli/explore.py
   HAGANCore/cli/generate.py
+  HAGANCore/cli/labels.py
   HAGANCore/cli/model.py
   HAGANCore/cli/outputs.py
   HAGANCore/cli/parser.py
@@ -96,6 +97,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/segmentation/morphology.py
   HAGANCore/segmentation/refine.py
   HAGANCore/segmentation/segment.py
+  HAGANCore/segmentation/segmenter.py
   HAGANCore/segmentation/spine.py
   HAGANCore/segmentation/thick.py
   HAGANCore/training/__init__.py
@@ -148,6 +150,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/scans.py
   HAGANCore/volumes/sources.py
   HAGANCore/volumes/volume.py
+  HAGANCore/wording.py
   HAGANCore/worker/__init__.py
   HAGANCore/worker/__main__.py
   HAGANCore/worker/client.py

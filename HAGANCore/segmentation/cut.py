@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from ..volumes.body import cut_at
 from ..volumes.orientation import View
 from .grid import Labels, Mask, Triple
@@ -28,6 +30,8 @@ def where_cut(
         spacing: mm of the coarse grid.
     """
     padding = view.array < _PADDING_BELOW
+    if view.array.dtype.kind == "f":
+        padding &= np.isfinite(view.array)  # lost on the way, not beyond what the scanner saw
     beyond = padding if padding.any() else None
     organs = {
         name: cut_at(labels, view.spacing, number, beyond, _TOUCH_MM2) for name, number in numbers.items()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..wording import millilitres_text
 from .grid import HU, Labels, Mask, Triple
 from .lungs import LEFT_LUNG, RIGHT_LUNG
 from .morphology import closed
@@ -38,10 +40,31 @@ class Doubt:
     """One line for a person."""
 
 
-def doubts_about_lungs(
-    hu: HU, lungs: Labels, bones: Mask, middle: float, spacing: Triple, cut: dict[str, tuple[str, ...]]
-) -> tuple[Doubt, ...]:
-    """Return what makes the lungs' millilitres doubtful.
+def doubts_about_cuts(cut: Mapping[str, tuple[str, ...]], millilitres: Mapping[str, float]) -> list[Doubt]:
+    """Return which lung the scan cuts, and which it hardly shows.
+
+    Args:
+        cut: for each lung that the scan cuts, where.
+        millilitres: of ``right_lung`` and ``left_lung``, as they are given to the user.
+    """
+    doubts = []
+    for name, ml in millilitres.items():
+        title = name.replace("_", " ")
+        if cut.get(name):
+            where = " and ".join(cut[name])
+            text = f"The {title} is cut at the {where} of the scan ({millilitres_text(ml)} in view)"
+            doubts.append(Doubt("lungs-cut", (name,), f"{text}; its true volume is larger."))
+        if ml < _SMALL_SHARE * max(millilitres.values()):
+            text = (
+                f"Of the {title}, {millilitres_text(ml)} were found" if ml else f"The {title} was not found"
+            )
+            why = "it may lie outside the scan, have been removed, or be too dense to be found"
+            doubts.append(Doubt("lung-missing", (name,), f"{text}; {why}."))
+    return doubts
+
+
+def doubts_about_density(hu: HU, lungs: Labels, bones: Mask, middle: float, spacing: Triple) -> list[Doubt]:
+    """Return which lung seems to have a part that is too dense to be found.
 
     Args:
         hu: (z, y, x) in canonical orientation, on the coarse grid.
@@ -49,28 +72,17 @@ def doubts_about_lungs(
         bones: on it.
         middle: x index of the spine.
         spacing: mm along z, y and x.
-        cut: for each lung where the scan cuts it.
     """
     voxel = float(np.prod(spacing)) / 1000.0
-    millilitres = {side: np.count_nonzero(lungs == side) * voxel for side in SIDES}
-    if not any(millilitres.values()):
-        return ()
     doubts = []
     for side, name in SIDES.items():
-        title = name.replace("_", " ")
-        if cut.get(name):
-            where = " and ".join(cut[name])
-            text = f"The {title} is cut at the {where} of the scan; its volume is too small."
-            doubts.append(Doubt("lungs-cut", (name,), text))
-        if millilitres[side] < _SMALL_SHARE * max(millilitres.values()):
-            text = f"The {title} was not found, or only {millilitres[side]:.0f} mL of it"
-            why = "it may lie outside the scan, have been removed, or be too dense to be found"
-            doubts.append(Doubt("lung-missing", (name,), f"{text}; {why}."))
         lost = _dense_before_ribs(hu, lungs == side, bones, middle, spacing) * voxel
-        if lost > max(_LOST_ML, _LOST_SHARE * millilitres[side]):
+        if lost > max(_LOST_ML, _LOST_SHARE * np.count_nonzero(lungs == side) * voxel):
+            title = name.replace("_", " ")
             text = f"Part of the {title} may be too dense to be found (consolidation or effusion)"
-            doubts.append(Doubt("lung-dense", (name,), f"{text}: {lost:.0f} mL of tissue behind it."))
-    return tuple(doubts)
+            where = f"{millilitres_text(lost)} of tissue lie behind it"
+            doubts.append(Doubt("lung-dense", (name,), f"{text}: {where}."))
+    return doubts
 
 
 def _dense_before_ribs(hu: HU, lung: Mask, bones: Mask, middle: float, spacing: Triple) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..volumes.body import SMALLEST_LUNGS_ML, LungLocation, box_of_lungs, cut_at
+from ..volumes.orientation import canonical_view
 from ..volumes.volume import Volume
-from .segment import Survey
+from .segment import LEFT_LUNG, RIGHT_LUNG, Segmentation, Survey
 
 
 def locate_lungs(volume: Volume) -> LungLocation | None:
@@ -26,4 +27,17 @@ def locate_lungs(volume: Volume) -> LungLocation | None:
     ]
     return LungLocation(
         box=found.view.to_source_box(edges), volume_ml=volume_ml, cut_at=cut_at(lungs, found.spacing)
+    )
+
+
+def lungs_of(found: Segmentation) -> LungLocation | None:
+    """Return where the lungs of a segmentation lie, whoever made it; None where it shows none."""
+    view = canonical_view(found.labels, found.geometry, "SPL")
+    lungs = (view.array == RIGHT_LUNG) | (view.array == LEFT_LUNG)
+    box = box_of_lungs(lungs, view.spacing)
+    if found.lungs_ml < SMALLEST_LUNGS_ML or box is None:
+        return None
+    edges = [(float(first), float(last)) for first, last in box]
+    return LungLocation(
+        box=view.to_source_box(edges), volume_ml=found.lungs_ml, cut_at=cut_at(lungs, view.spacing)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from .body import find_body
 from .bones import bones_alone, find_bones
 from .chest import survey_chest
 from .cut import where_cut
-from .doubts import Doubt, doubts_about_lungs
+from .doubts import Doubt, doubts_about_cuts, doubts_about_density
 from .grid import (
     HU,
     Factors,
@@ -58,6 +58,8 @@ class Segmentation:
     and ``side``. Organs that lie wholly inside are left out."""
     doubts: tuple[Doubt, ...] = ()
     """What makes a number doubtful."""
+    notes: tuple[str, ...] = ()
+    """What else the user should know of how it was made."""
 
     @property
     def complete(self) -> dict[str, bool]:
@@ -69,6 +71,22 @@ class Segmentation:
         """Whether there is a doubt about the millilitres of an organ, or of ``lungs``."""
         parts = ("right_lung", "left_lung") if organ == "lungs" else (organ,)
         return any(part in doubt.organs for doubt in self.doubts for part in parts)
+
+    def remarks(self) -> dict[str, str]:
+        """Return what belongs beside a number, by organ: ``incomplete (bottom), doubtful``.
+
+        Organs of which there is nothing to say are left out; ``lungs`` has what either lung has.
+        """
+        said = {}
+        for organ in ("lungs", *LABELS, "thorax"):
+            parts = ("right_lung", "left_lung") if organ == "lungs" else (organ,)
+            sides = dict.fromkeys(side for part in parts for side in self.cut.get(part, ()))
+            words = [f"incomplete ({', '.join(sides)})"] if sides else []
+            if self.doubtful(organ):
+                words.append("doubtful")
+            if words:
+                said[organ] = ", ".join(words)
+        return said
 
     @property
     def right_lung_ml(self) -> float:
@@ -147,6 +165,12 @@ class Survey:
         lungs, airways = find_lungs(coarse, body, middle, spacing)
         return cls(view, hu, factors, spacing, coarse, body, middle, lungs, airways)
 
+    @property
+    def body_voxels(self) -> float:
+        """Voxels of the scan in the body; blocks at the far ends may hold fewer of them."""
+        z, y, x = block_weights(self.hu.shape, self.factors)
+        return float(np.einsum("zyx,z,y,x->", self.body, z, y, x, optimize=True))
+
 
 def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     """Find lungs and bones in a CT of the chest in HU, whatever the orientation of its grid.
@@ -192,17 +216,16 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
         progress(0.85, "borders")
         refine_bones(found.hu, found.coarse, bones, found.factors, mm, fine, BONES)
         seen[:] = fine
-    thorax = _body_voxels(found)
+    thorax = found.body_voxels
     if (missing := not_finite(found.view.array)) is not None:
         seen[missing] = 0
         thorax -= np.count_nonzero(missing & enlarge(found.body, found.factors, found.hu.shape))
     cut = where_cut(seen, LABELS, found.view, found.body, found.spacing)
-    doubts = doubts_about_lungs(found.coarse, found.lungs, bones, found.middle, found.spacing, cut)
+    segmentation = Segmentation(labels, volume.geometry, thorax * volume.geometry.voxel_ml, cut)
+    millilitres = {"right_lung": segmentation.right_lung_ml, "left_lung": segmentation.left_lung_ml}
+    doubts = (
+        *doubts_about_cuts(cut, millilitres),
+        *doubts_about_density(found.coarse, found.lungs, bones, found.middle, found.spacing),
+    )
     progress(1.0)
-    return Segmentation(labels, volume.geometry, thorax * volume.geometry.voxel_ml, cut, doubts)
-
-
-def _body_voxels(found: Survey) -> float:
-    """Return the voxels of the scan in the body; blocks at the far ends may hold fewer of them."""
-    z, y, x = block_weights(found.hu.shape, found.factors)
-    return float(np.einsum("zyx,z,y,x->", found.body, z, y, x, optimize=True))
+    return replace(segmentation, doubts=doubts)

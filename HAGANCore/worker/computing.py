@@ -229,7 +229,13 @@ class Computing:
 
     def _labels_of(self, found: Segmentation) -> dict[str, Any]:
         wire = array_to_wire(self.session, found.labels, found.geometry.to_dict())
-        return {**wire, "measurements": _rounded(found)}
+        return {
+            **wire,
+            "measurements": _rounded(found),
+            "complete": found.complete,
+            "remarks": found.remarks(),
+            "doubts": [doubt.message for doubt in found.doubts],
+        }
 
     def _loaded(self, name: str, device: str | None = None) -> Model:
         """Return a model, kept from the last request where its file is still the same.
