@@ -65,7 +65,7 @@ class LabelMap:
         numbers = self._checked()
         notes = []
         if not _same_grid(self.labels.geometry, volume.geometry):
-            numbers = _nearest(self.labels, numbers, volume)
+            numbers = onto_grid(Volume(numbers, self.labels.geometry), volume.geometry)
             notes.append("The label map lies on another grid; the nearest of its voxels were taken.")
         labels = np.zeros(volume.array.shape, np.uint8)
         for name, meant in self.meaning.items():
@@ -146,10 +146,10 @@ def _same_grid(first: Geometry, second: Geometry) -> bool:
     return bool(np.abs((first.matrix - second.matrix) @ corners).max() < _SAME_GRID_MM)
 
 
-def _nearest(labels: Volume, numbers: np.ndarray, volume: Volume) -> np.ndarray:
-    grid = to_itk(volume, np.broadcast_to(np.uint8(0), volume.array.shape))
-    source = to_itk(labels, numbers)
-    moved = sitk.Resample(source, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+def onto_grid(labels: Volume, grid: Geometry) -> np.ndarray:
+    """Return labels on another grid, by the nearest voxel; 0 where they do not reach."""
+    target = to_itk(Volume(np.zeros(grid.shape, np.uint8), grid))
+    moved = sitk.Resample(to_itk(labels), target, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     return sitk.GetArrayFromImage(moved)
 
 
