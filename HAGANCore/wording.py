@@ -38,11 +38,11 @@ def share_text(count: int, total: int, decimals: int = 2) -> str:
     """Return a count of voxels in percent; the count itself where the percent would round to 0 or to 100.
 
     >>> share_text(2, 8_000_000), share_text(400_000, 8_000_000), share_text(7_999_999, 8_000_000)
-    ('2 of 8,000,000 voxels', '5.00 %', '7,999,999 of 8,000,000 voxels')
+    ('2 voxels', '5.00 %', '7,999,999 voxels')
     """
     text = percent_text(count / total, decimals)
     misleading = {percent_text(0.0, decimals): 0, percent_text(1.0, decimals): total}
-    return f"{count:,} of {total:,} voxels" if misleading.get(text, count) != count else text
+    return f"{count:,} voxel{'s' if count != 1 else ''}" if misleading.get(text, count) != count else text
 
 
 def _number(value: float, decimals: int, signed: bool = False) -> str:

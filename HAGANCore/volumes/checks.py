@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..errors import HaganError
 from ..segmentation.location import locate_lungs
+from ..wording import share_text
 from .body import SMALLEST_LUNGS_ML, LungLocation
 from .measurable import (
     Finding,
@@ -158,13 +159,13 @@ def _check_empty_slices(volume: Volume, profile: Profile) -> list[Finding]:
 def _check_nan(array: npt.NDArray) -> list[Finding]:
     if array.dtype.kind != "f":
         return []
-    share = 1 - np.count_nonzero(np.isfinite(array)) / array.size
-    if share == 0:
+    missing = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if missing == 0:
         return []
-    text = f"{share:.2%} of the scan is not a number (NaN or infinite)"
-    if share > _MOST_NAN:
+    text = f"{share_text(missing, array.size)} of the scan: no number (NaN or infinite)"
+    if missing > _MOST_NAN * array.size:
         return [refusal("nan", f"{text}; export it again.")]
-    return [warning("nan", f"{text} and is taken as background; export it again if it is not.")]
+    return [warning("nan", f"{text}, taken as background; export it again if it is not.")]
 
 
 def _check_padding(values: npt.NDArray, profile: Profile) -> list[Finding]:

@@ -148,7 +148,10 @@ def test_a_scan_needs_sixteen_slices(a_chest: Volume) -> None:
 def test_nan_is_counted(a_chest: Volume) -> None:
     values = a_chest.array.astype(np.float32)
     values[0, 0, :38] = np.nan
-    the_only(a_chest.with_array(values), FIXED, "warn", "nan", "0.01%")
+    the_only(a_chest.with_array(values), FIXED, "warn", "nan", "0.01 %")
+    few = a_chest.array.astype(np.float32)
+    few[0, 0, 0] = np.inf
+    the_only(a_chest.with_array(few), FIXED, "warn", "nan", "1 voxel of the scan")
     values[:40] = np.inf
     assert ("refuse", "nan") in codes(check_scan(a_chest.with_array(values), FIXED))
     values[:] = np.nan
