@@ -15,8 +15,8 @@ from .spine import Spine, follow_spine
 Rows = npt.NDArray[np.float64]
 
 _BEYOND_BONE = 1400
-"""HU of a voxel of the coarse grid that compact bone, blurred by it, hardly reaches: the densest thick parts of
-the bones of seven scans had medians of 950 and less, contrast medium in the vein of an arm 1,850, a metal hip
+"""HU of a voxel of the coarse grid that compact bone, blurred by it, hardly reaches: the densest thick parts
+of the bones of seven scans had medians of 950 and less, contrast medium in an arm's vein 1,850, a metal hip
 2,200."""
 DENSEST_BONE = 600
 """HU above which bone says no more about where its border lies; also the end of the models' window."""
