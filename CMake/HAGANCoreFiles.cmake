@@ -14,6 +14,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/encode.py
   HAGANCore/cli/explore.py
   HAGANCore/cli/generate.py
+  HAGANCore/cli/labels.py
   HAGANCore/cli/model.py
   HAGANCore/cli/options.py
   HAGANCore/cli/outputs.py
@@ -104,13 +105,18 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/segmentation/body.py
   HAGANCore/segmentation/bones.py
   HAGANCore/segmentation/chest.py
+  HAGANCore/segmentation/cut.py
   HAGANCore/segmentation/dense.py
+  HAGANCore/segmentation/doubts.py
+  HAGANCore/segmentation/gas.py
   HAGANCore/segmentation/grid.py
   HAGANCore/segmentation/junction.py
+  HAGANCore/segmentation/location.py
   HAGANCore/segmentation/lungs.py
   HAGANCore/segmentation/morphology.py
   HAGANCore/segmentation/refine.py
   HAGANCore/segmentation/segment.py
+  HAGANCore/segmentation/segmenter.py
   HAGANCore/segmentation/spine.py
   HAGANCore/segmentation/thick.py
   HAGANCore/training/__init__.py
@@ -139,6 +145,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/itk.py
   HAGANCore/volumes/lock.py
   HAGANCore/volumes/manifest.py
+  HAGANCore/volumes/measurable.py
   HAGANCore/volumes/nifti.py
   HAGANCore/volumes/niftiplace.py
   HAGANCore/volumes/orientation.py
@@ -166,6 +173,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/textheader.py
   HAGANCore/volumes/volume.py
   HAGANCore/volumes/voxelsize.py
+  HAGANCore/wording.py
   HAGANCore/worker/__init__.py
   HAGANCore/worker/__main__.py
   HAGANCore/worker/client.py

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .console import Console
 from .generate import add_model_arguments, memory_entries
+from .labels import add_label_arguments, add_strict, chosen_segmenter, require_no_warnings
 from .outputs import require_json, require_same_scan, require_volume, scan_sha256
 from .usage import add_spacing, check_refinement, output
 
@@ -43,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep the scan's file name in the latent file (otherwise only a hash: a name may be a person's)",
     )
+    add_label_arguments(parser)
+    add_strict(parser)
     parser.add_argument("--out", type=output, required=True, metavar="FOLDER", help="folder to write to")
 
 
@@ -67,11 +70,14 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         model = load_model(args.model, args.device, args.precision)
         volume, made_from = reading.result()
     require_same_scan((latent, reconstruction), made_from)
+    segmenter = chosen_segmenter(args)
     for note in volume.meta.get("notes", ()):
         console.warn(note)
     console.print(model.plan.text)
     with console.progress("encode") as progress:
-        encoding = model.encode(volume, args.refine, args.class_, args.force, part_of(progress, 0.0, 0.95))
+        encoding = model.encode(
+            volume, args.refine, args.class_, args.force, part_of(progress, 0.0, 0.95), segmenter
+        )
         progress(0.95, "writing")
         if args.keep_names:
             encoding = _named(encoding, args.scan)
@@ -85,7 +91,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     console.print(f"reconstruction (synthetic): {reconstruction}")
     classes = model.description.classes
     index = encoding.latent.class_index
-    return {
+    document = {
         "scan": str(args.scan),
         "model": model.name,
         "model_sha256": model.file.sha256,
@@ -102,6 +108,9 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         "plan": model.plan.text,
         **memory_entries(),
     }
+    if args.strict:
+        require_no_warnings(document["warnings"], document, console)
+    return document
 
 
 def _read(path: Path, spacing: Vector | None) -> tuple[Volume, str]:
@@ -130,4 +139,9 @@ def _print(encoding: Encoding, console: Console) -> None:
 
 
 def _described(errors: ErrorMeasures) -> str:
-    return f"error {errors.mae:.1f} {errors.unit}, PSNR {errors.psnr_db:.2f} dB, SSIM {errors.ssim:.4f}"
+    from ..wording import hounsfield_text
+
+    lungs = "" if errors.lungs_mae is None else f" ({hounsfield_text(errors.lungs_mae, 1)} inside the lungs)"
+    return (
+        f"error {errors.mae:.1f} {errors.unit}{lungs}, PSNR {errors.psnr_db:.2f} dB, SSIM {errors.ssim:.4f}"
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import HaganError
 from .console import Console
+from .labels import add_strict, require_no_warnings
 from .outputs import require_folder
 from .usage import add_size, add_spacing, jobs, made_of_options, output
 
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="labels and covariates by 'id' or 'file' for a folder's scans",
     )
     add_spacing(parser, "scans that do not say it")
+    add_strict(parser)
     parser.add_argument("--jobs", type=jobs, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument(
         "--allow-synthetic",
@@ -98,6 +100,10 @@ def run(args: argparse.Namespace, console: Console) -> dict:
             f"{report.failed[0]['reason']}"
         )
     console.print(f"{args.out}: {len(report.ok)} of {len(scans)} scans ready")
+    if args.strict:
+        said = [f"{file}: {line}" for file, lines in report.warnings.items() for line in lines]
+        said += [f"left out {failure['file']}: {failure['reason']}" for failure in report.failed]
+        require_no_warnings(said, document, console)
     return document
 
 

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import Console
+from .labels import add_label_arguments, add_strict, chosen_segmenter, require_no_warnings
 from .outputs import SCAN_KEY, require_label_map, require_same_scan, scan_sha256
 from .usage import UsageError, add_spacing, output
 
 if TYPE_CHECKING:
-    from ..volumes.volume import Volume
+    from ..segmentation import Segmentation
+    from ..volumes.measurable import Finding
 
 _ROWS = (
-    ("lungs", "lungs_ml", "lungs_percent"),
-    ("  right", "right_lung_ml", None),
-    ("  left", "left_lung_ml", None),
-    ("bones", "bones_ml", "bones_percent"),
-    ("thorax", "thorax_ml", None),
+    ("lungs", "lungs", "lungs_percent"),
+    ("  right", "right_lung", None),
+    ("  left", "left_lung", None),
+    ("bones", "bones", "bones_percent"),
+    ("thorax", "thorax", None),
 )
+_SPOILING = ("nan", "uneven-slices", "missing-slices", "empty-slices", "few-slices")
+"""Findings in the image that make every number doubtful."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``hagan segment``."""
     parser.epilog = (
         "Writes a label map on the volume's own grid: 1 right lung, 2 left lung, 3 bones. Percentages are\n"
-        "of the thorax, which is the body within the scan without the table. Not for diagnosis.\n\n"
+        "of the thorax, which is the body within the scan without the table. An organ that reaches the\n"
+        "border of the scan is marked incomplete, a number that a warning makes uncertain doubtful.\n"
+        "Not for diagnosis.\n\n"
         "Examples:\n"
         "  hagan segment thorax.nii.gz\n"
+        "  hagan segment thorax.nii.gz --labels total.nii.gz --labels-are totalsegmentator\n"
         "  hagan segment dicom_folder/ --out labels.nii.gz --json"
     )
     parser.add_argument("volume", type=Path, metavar="VOLUME", help="DICOM folder, NIfTI, NRRD, MHA or MGZ")
@@ -40,14 +48,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LABELMAP",
         help="file to write the label map to (default: NAME.segmentation.nii.gz in the current folder)",
     )
+    add_label_arguments(parser)
+    add_strict(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> dict:
-    """Segment the volume and write its label map; returns the document of ``--json``."""
+    """Segment the volume and write its label map; returns the document of ``--json``.
+
+    Raises:
+        HaganError: a number is doubtful, and ``--strict`` is given; the files are written all the same.
+    """
     from ..progress import part_of
     from ..segmentation import LABELS, segment
-    from ..volumes.checks import require_measurable
+    from ..volumes.checks import check_image
     from ..volumes.io import WRITABLE_SUFFIXES, read_volume, scan_name, write_volume
+    from ..volumes.measurable import require_measurable
+    from ..volumes.profiles import profile_named
     from ..volumes.provenance import software_versions
     from ..volumes.voxelsize import given_facts
 
@@ -56,7 +72,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         raise UsageError(
             f"'{out}' does not end in a label map's suffix; use one of {', '.join(WRITABLE_SUFFIXES)}."
         )
-    require_label_map(out, [args.volume])
+    require_label_map(out, [args.volume, *([args.labels] if args.labels else [])])
     started = time.perf_counter()
     with console.progress("segment") as progress:
         progress(0.0, "reading")
@@ -65,8 +81,9 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         made_from = scan_sha256(volume)
         if args.out is None:  # two patients' scans may have one name
             require_same_scan([out], made_from)
-        warnings = [*volume.meta.get("notes", ()), *_warnings(volume)]
-        found = segment(volume, part_of(progress, 0.4, 0.9))
+        outline = chosen_segmenter(args) or segment
+        findings = check_image(volume, profile_named("thorax-ct"))
+        found = _spoilt(outline(volume, part_of(progress, 0.4, 0.9)), findings)
         progress(0.9, "writing")
         facts = volume.meta.get("provenance") or {"kind": "segmentation", "versions": software_versions()}
         facts = {**facts, SCAN_KEY: made_from, **given_facts(volume)}
@@ -74,26 +91,47 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         write_volume(labels, out)
         progress(1.0)
     seconds = time.perf_counter() - started
-    measured = found.measurements()
+    warnings = [*volume.meta.get("notes", ()), *found.notes]
+    warnings += [finding.message for finding in findings if finding.code not in _SPOILING]
+    warnings += [doubt.message for doubt in found.doubts]
+    if not found.lungs_ml:
+        warnings.append("No lungs are in view.")
     for warning in warnings:
         console.warn(warning)
-    for title, millilitres, percent in _ROWS:
-        share = f"{measured[percent]:7.1f} %" if percent else ""
-        console.print(f"{title:10}{measured[millilitres]:9.0f} mL{share}")
+    _print(found, console)
     console.print(f"label map: {out}, {seconds:.1f} s. Not for diagnosis.")
-    return {
+    document = {
         "volume": str(args.volume),
-        **{name: round(value, 3) for name, value in measured.items()},
+        **{name: round(value, 3) for name, value in found.measurements().items()},
+        "complete": found.complete,
+        "doubtful": {organ: found.doubtful(organ) for organ in found.complete},
+        "doubts": [asdict(doubt) for doubt in found.doubts],
         "labelmap": str(out),
         "labels": LABELS,
         "seconds": round(seconds, 3),
         "warnings": warnings,
     }
+    if args.strict:
+        require_no_warnings(warnings, document, console)
+    return document
 
 
-def _warnings(volume: Volume) -> list[str]:
-    """Return what the user should know of the input: no HU, no lungs in view, lungs cut, missing slices."""
-    from ..volumes.checks import check_scan
-    from ..volumes.profiles import profile_named
+def _spoilt(found: Segmentation, findings: list[Finding]) -> Segmentation:
+    """Return the segmentation with what the image itself makes doubtful: lost slices, lost values."""
+    from ..segmentation import Doubt
 
-    return [found.message for found in check_scan(volume, profile_named("thorax-ct"))]
+    organs = tuple(found.complete)
+    more = [Doubt(spoilt.code, organs, spoilt.message) for spoilt in findings if spoilt.code in _SPOILING]
+    return replace(found, doubts=(*more, *found.doubts))
+
+
+def _print(found: Segmentation, console: Console) -> None:
+    from ..wording import millilitres_text, percent_text
+
+    measured, remarks = found.measurements(), found.remarks()
+    for title, organ, percent in _ROWS:
+        share = percent_text(measured[percent] / 100) if percent else ""
+        line = (
+            f"{title:10}{millilitres_text(measured[f'{organ}_ml']):>12}{share:>9}  {remarks.get(organ, '')}"
+        )
+        console.print(line.rstrip())

@@ -17,12 +17,15 @@ from torch.nn import functional as F
 from ..errors import HaganError
 from ..gans.hagan import SLABS, one_hot
 from ..progress import Progress, no_progress, part_of
-from ..volumes.checks import check_scan
-from ..volumes.preprocess import Prepared, prepare
+from ..segmentation import LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
+from ..segmentation.location import lungs_of
+from ..segmentation.segmenter import Segmenter, onto_grid
+from ..volumes.checks import Examination, examine
+from ..volumes.preprocess import Preparation, Prepared, prepare
 from ..volumes.sources import SCAN_KEY, scan_sha256
 from ..volumes.volume import Volume
 from ..volumes.voxelsize import given_facts
-from .error_measures import ErrorMeasures, measure_errors
+from .error_measures import ErrorMeasures, error_within, measure_errors
 from .latentfile import Latent
 from .refine import refine_latent
 from .streaming import StreamedGenerator
@@ -66,6 +69,7 @@ def encode_scan(
     class_: int | str | None = None,
     force: bool = False,
     progress: Progress = no_progress,
+    segmenter: Segmenter | None = None,
 ) -> Encoding:
     """Do what :meth:`Model.encode` says."""
     if refine < 0:
@@ -76,11 +80,19 @@ def encode_scan(
     # Refinement takes nearly all the time when there is one.
     end = 0.25 if refine else 0.75
     with watch("check"):
-        warnings = _checked(volume, model, force)
+        chest = model.profile.anatomy == "thorax" and model.profile.unit == "HU"
+        found = segmenter(volume) if segmenter is not None and chest else None
+        examined = _checked(volume, model, force, found)
+        warnings = [finding.message for finding in examined.findings]
+        warnings += [] if found is None else found.notes
         progress(0.05 * end, "scan checked")
     with watch("prepare"):
         prepared = prepare(
-            volume, model.profile, model.architecture.size, progress=part_of(progress, 0.05 * end, 0.3 * end)
+            volume,
+            model.profile,
+            model.architecture.size,
+            examined.lungs,
+            part_of(progress, 0.05 * end, 0.3 * end),
         )
         inside = prepared.record.inside
         if volume.array[inside].size == 0:
@@ -91,15 +103,21 @@ def encode_scan(
     before = None
     if refine:
         with watch("refine"):
-            refined = _refined(model, latent, prepared, refine, part_of(progress, end, 0.85))
-        before = errors
+            if found is None and chest:
+                found = segment(volume)
+            weights = None if found is None else lung_weights(found, prepared)
+            refined = _refined(model, latent, prepared, refine, weights, part_of(progress, end, 0.85))
+        before = _with_lungs(errors, found, volume, reconstruction, prepared.record)
         again, after = _reconstructed(model, refined, volume, watch, part_of(progress, 0.85, 1.0))
-        if after.mae < before.mae:
+        after = _with_lungs(after, found, volume, again, prepared.record)
+        errors = before
+        if after.judged < before.judged:
             latent, reconstruction, errors = refined, again, after
         else:
+            where = "" if before.lungs_mae is None else " over all and inside the lungs"
             warnings.append(
-                f"Refinement found nothing better (mean absolute error {after.mae:.1f}, before "
-                f"{before.mae:.1f}); the encoder's latent is kept."
+                f"Refinement found nothing better (mean absolute error{where} {after.judged:.1f}, before "
+                f"{before.judged:.1f}); the encoder's latent is kept."
             )
     # No path and no name: either may be a patient's. The hash tells which scan it was.
     made_from = {SCAN_KEY: scan_sha256(volume), **given_facts(volume)}
@@ -117,13 +135,16 @@ def encode_scan(
     )
 
 
-def _checked(volume: Volume, model: Model, force: bool) -> list[str]:
-    """Return what the user should know of the scan; a scan that cannot be used is refused unless forced."""
-    findings = check_scan(volume, model.profile)
-    for found in findings:
-        if found.severity == "refuse" and not force:
-            raise HaganError(found.message)
-    return [found.message for found in findings]
+def _checked(volume: Volume, model: Model, force: bool, found: Segmentation | None) -> Examination:
+    """Return what was found in a scan; one that cannot be used is refused unless forced."""
+    if found is None:
+        examined = examine(volume, model.profile)
+    else:
+        examined = examine(volume, model.profile, lambda _: lungs_of(found))
+    for finding in examined.findings:
+        if finding.severity == "refuse" and not force:
+            raise HaganError(finding.message)
+    return examined
 
 
 def _encoded(model: Model, prepared: Prepared, class_index: int | None, progress: Progress) -> Latent:
@@ -167,15 +188,53 @@ def _best_class(generator: StreamedGenerator, z: Tensor, low: Tensor) -> int:
     return int(torch.stack(errors).argmin())
 
 
-def _refined(model: Model, latent: Latent, prepared: Prepared, steps: int, progress: Progress) -> Latent:
+def _refined(
+    model: Model,
+    latent: Latent,
+    prepared: Prepared,
+    steps: int,
+    weights: Tensor | None,
+    progress: Progress,
+) -> Latent:
     def work(generator: StreamedGenerator) -> tuple[np.ndarray, dict[str, Any]]:
         z, classes = model.tensors(latent)
         target = torch.from_numpy(prepared.array).to(z.device)
-        refined = refine_latent(generator, z, classes, target, steps, progress)
+        weighing = None if weights is None else weights.to(z.device)
+        refined = refine_latent(generator, z, classes, target, steps, progress, weighing)
         return refined.z[0].cpu().numpy(), {"refine_steps": refined.steps}
 
     z, facts = model.with_fallback(work, progress)
     return replace(latent, z=z, origin="refine", facts=facts)
+
+
+def lung_weights(found: Segmentation, prepared: Prepared) -> Tensor | None:
+    """Return weights of the cube's voxels (R, R, R), mean 1: half of all weight lies in the lungs.
+
+    Weighed alike, two thirds of the error are soft tissue and air around the patient, and refinement made the
+    lungs worse for them. None where the cube holds no lung.
+    """
+    grid = prepared.record.cube_geometry()
+    labels = onto_grid(Volume(found.labels, found.geometry), grid)
+    lungs = (labels == RIGHT_LUNG) | (labels == LEFT_LUNG)
+    if not lungs.any():
+        return None
+    return torch.from_numpy(0.5 + 0.5 * lungs.astype(np.float32) / np.float32(lungs.mean()))
+
+
+def _with_lungs(
+    errors: ErrorMeasures,
+    found: Segmentation | None,
+    volume: Volume,
+    reconstruction: Volume,
+    record: Preparation,
+) -> ErrorMeasures:
+    """Return the errors with that inside the lungs, where these are known."""
+    if found is None:
+        return errors
+    labels = found.labels[record.inside]
+    lungs = (labels == RIGHT_LUNG) | (labels == LEFT_LUNG)
+    scan, shown = volume.array[record.inside], reconstruction.array[record.inside]
+    return replace(errors, lungs_mae=error_within(scan, shown, lungs, record.window))
 
 
 def _reconstructed(

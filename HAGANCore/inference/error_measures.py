@@ -46,15 +46,25 @@ class ErrorMeasures:
     K1 = 0.01, K2 = 0.03, values counted from the window's lower end, its width as their range."""
     tissue_mae: dict[str, float] = field(default_factory=dict)
     """Mean absolute error by tissue, see :data:`TISSUES_HU`; only for CT, only tissues that are there."""
+    lungs_mae: float | None = None
+    """Mean absolute error inside the lungs, as they were found in the scan; None where nobody looked."""
     unit: str = "HU"
+
+    @property
+    def judged(self) -> float:
+        """What decides between two reconstructions: the mean of ``mae`` and ``lungs_mae``, if known."""
+        return self.mae if self.lungs_mae is None else (self.mae + self.lungs_mae) / 2
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as JSON-able values; ``mae_hu`` where the unit is HU."""
-        values = {key: value for key, value in asdict(self).items() if key not in ("mae", "tissue_mae")}
+        values = {
+            key: value for key, value in asdict(self).items() if key not in ("mae", "tissue_mae", "lungs_mae")
+        }
         suffix = "_hu" if self.unit == "HU" else ""
         if not np.isfinite(self.psnr_db):
             values["psnr_db"] = None  # JSON knows no infinity
-        return {f"mae{suffix}": self.mae, **values, f"tissue_mae{suffix}": self.tissue_mae}
+        lungs = {} if self.lungs_mae is None else {f"lungs_mae{suffix}": self.lungs_mae}
+        return {f"mae{suffix}": self.mae, **values, f"tissue_mae{suffix}": self.tissue_mae, **lungs}
 
 
 def measure_errors(
@@ -103,6 +113,16 @@ def measure_errors(
     return ErrorMeasures(
         mae=sums.mae, psnr_db=sums.psnr, ssim=similarity.mean, tissue_mae=sums.tissue_mae, unit=unit
     )
+
+
+def error_within(
+    scan: npt.NDArray, reconstruction: npt.NDArray, mask: npt.NDArray[np.bool_], window: tuple[float, float]
+) -> float | None:
+    """Return the mean absolute error inside a mask, both clipped to the window; None for an empty mask."""
+    if not mask.any():
+        return None
+    a, b = clip_to_window(scan[mask], window), clip_to_window(reconstruction[mask], window)
+    return float(np.abs(a - b).mean(dtype=np.float64))
 
 
 class _Sums:

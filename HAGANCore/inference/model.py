@@ -30,6 +30,7 @@ from .streaming import StreamedGenerator
 from .whole import WholeGenerator
 
 if TYPE_CHECKING:
+    from ..segmentation.segmenter import Segmenter
     from .encode import Encoding
 
 _T = TypeVar("_T")
@@ -230,23 +231,26 @@ class Model:
         class_: int | str | None = None,
         force: bool = False,
         progress: Progress = no_progress,
+        segmenter: Segmenter | None = None,
     ) -> Encoding:
         """Find the latent of a scan and lay its reconstruction over it.
 
         Args:
             volume: the scan, any orientation and size; CT in HU.
-            refine: steps of optimising the latent from the encoder's start; 0 for none.
+            refine: steps of optimising the latent from the encoder's start; 0 for none. Of a chest, half of
+                the weight lies in the lungs.
             class_: index or name of the scan's class; without one a conditional model takes the class that
                 reconstructs it best.
             force: go on with a scan that is not what the model needs; its problems become warnings.
             progress: called often.
+            segmenter: finds the lungs of a chest; without one :func:`~HAGANCore.segmentation.segment` does.
 
         Raises:
             HaganError: the scan is not what the model needs, or the model has no encoder.
         """
         from .encode import encode_scan
 
-        return encode_scan(self, volume, refine, class_, force, progress)
+        return encode_scan(self, volume, refine, class_, force, progress, segmenter)
 
     def cube(self, latent: Latent, preview: bool = False, progress: Progress = no_progress) -> np.ndarray:
         """Return the network's cube (R, R, R), or (R/4)³ for a preview, in the unit of the profile.

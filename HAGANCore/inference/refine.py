@@ -46,11 +46,13 @@ def refine_latent(
     target: Tensor,
     steps: int,
     progress: Progress = no_progress,
+    weights: Tensor | None = None,
 ) -> Refined:
     """Minimise the error of a latent's volume by gradient descent (Adam), from ``z`` on.
 
     The loss is that of the ground encoder's training (paper, section III-C): half the L1 error of the
-    low-resolution volume, half that of the high-resolution one, and a weak prior on z.
+    low-resolution volume, half that of the high-resolution one, and a weak prior on z. ``weights`` say what
+    counts in both.
 
     Args:
         generator: makes the volumes.
@@ -59,8 +61,9 @@ def refine_latent(
         target: the scan as the network's cube (R, R, R) in [-1, 1].
         steps: at most so many.
         progress: called for each step, with the seconds left.
+        weights: of the cube's voxels (R, R, R), with a mean of 1; None weighs all alike.
     """
-    objective = _Objective(generator, classes, target)
+    objective = _Objective(generator, classes, target, weights)
     z = z.detach().clone().requires_grad_(True)
     optimiser = torch.optim.Adam([z], LEARNING_RATE)
     losses: list[float] = []
@@ -93,9 +96,17 @@ def refine_latent(
 class _Objective:
     """The loss of a latent at a step."""
 
-    def __init__(self, generator: StreamedGenerator, classes: Tensor | None, target: Tensor) -> None:
+    def __init__(
+        self,
+        generator: StreamedGenerator,
+        classes: Tensor | None,
+        target: Tensor,
+        weights: Tensor | None = None,
+    ) -> None:
         self._generator, self._classes, self._target = generator, classes, target
         self._low_target = F.avg_pool3d(target[None, None], 4)[0, 0]
+        self._weights = torch.ones_like(target) if weights is None else weights
+        self._low_weights = F.avg_pool3d(self._weights[None, None], 4)[0, 0]
         size = generator.architecture.size
         self.cycle = 1 if size <= _WHOLE_SIZE else SLABS
         """Steps that see the whole volume once."""
@@ -107,7 +118,7 @@ class _Objective:
         if step % self.cycle == 0:
             self._high = generator.normalising_high(features.detach())
         slab = slab_of(generator, self._high, features, start, start + self._depth)
-        error = F.l1_loss(low_of(generator, features), self._low_target) + F.l1_loss(
-            slab, self._target[4 * start : 4 * (start + self._depth)]
-        )
-        return error / 2 + PRIOR_WEIGHT * z.square().mean()
+        part = slice(4 * start, 4 * (start + self._depth))
+        low = (low_of(generator, features) - self._low_target).abs() * self._low_weights
+        high = (slab - self._target[part]).abs() * self._weights[part]
+        return (low.mean() + high.mean()) / 2 + PRIOR_WEIGHT * z.square().mean()

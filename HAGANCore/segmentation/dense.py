@@ -21,6 +21,9 @@ _DENSEST_MARROW = 220.0
 _MOSTLY_VERTEBRA = 0.4
 _RIM = 4.0
 """mm by which the blurred border of an enhanced vessel goes beyond its thick part."""
+_DENSER_THAN_MARROW, _THICKER_THAN_COMPACT = 400.0, 4.0
+"""HU above which nothing is as thick as twice these mm, outside of the spine, but contrast medium and metal:
+spongy bone is lighter, and the compact bone of the trunk thinner."""
 _STONE = 5.0
 """mL below which a dense piece deep in the body is a stone or a clip with its streaks."""
 
@@ -28,6 +31,7 @@ _STONE = 5.0
 def not_bone(dense: Mask, chest: Chest) -> Mask:
     """Return the part of ``dense`` that is not bone."""
     other = dense & (_inside_chest(chest) | erode(chest.lungs > 0, _INSIDE_LUNG, chest.spacing))
+    other |= _undiluted(dense, chest)
     if chest.enhanced:
         other |= _enhanced_organs(dense, chest)
     return other | _deep_specks(dense & ~other, chest)
@@ -38,6 +42,14 @@ def _inside_chest(chest: Chest) -> Mask:
     y = np.arange(chest.hu.shape[1])
     behind = (y > chest.front[:, None] + _BEHIND_BREASTBONE / chest.spacing[1])[:, :, None]
     return chest.between & behind & ~chest.column
+
+
+def _undiluted(dense: Mask, chest: Chest) -> Mask:
+    """Return contrast medium in an arm's vein or in the bowel, and metal: too dense, or dense too widely."""
+    width = max(_THICKER_THAN_COMPACT, 2.0 * max(chest.spacing))  # two voxels at least say what is wide
+    core = opened(dense & (chest.hu > _DENSER_THAN_MARROW), width, chest.spacing)
+    core = (core & ~chest.column) | chest.beyond_bone
+    return dilate(core, _RIM, chest.spacing) & dense
 
 
 def _enhanced_organs(dense: Mask, chest: Chest) -> Mask:

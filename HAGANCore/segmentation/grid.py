@@ -24,9 +24,17 @@ def hounsfield(array: np.ndarray) -> HU:
     if array.dtype.kind != "f" and array.dtype != np.int16:
         array = array.astype(np.int64)  # -1024 has no place in an unsigned type
     clipped = np.clip(array, AIR, DENSEST)
-    if array.dtype.kind == "f":
-        np.copyto(clipped, AIR, where=~np.isfinite(array))
+    if (missing := not_finite(array)) is not None:
+        clipped[missing] = AIR  # +infinity too, which would else be the densest bone
     return np.ascontiguousarray(clipped, dtype=np.int16)
+
+
+def not_finite(array: np.ndarray) -> Mask | None:
+    """Return where an array is NaN or infinite; None where it is not."""
+    if array.dtype.kind != "f":
+        return None
+    missing = ~np.isfinite(array)
+    return missing if missing.any() else None
 
 
 def block_factors(shape: tuple[int, ...], spacing: Triple, wanted: float) -> Factors:

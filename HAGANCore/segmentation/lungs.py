@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .airways import Section, find_airways
+from .gas import gas_pockets
 from .grid import HU, Labels, Mask, Triple
 from .junction import left_of_junction
 from .morphology import closed, dilate, erode, fill_holes, label, opened
@@ -45,8 +46,9 @@ def find_lungs(hu: HU, body: Mask, middle: float, spacing: Triple) -> tuple[Labe
     for section in sections:
         airways[section.z] |= section.mask
     candidates = air & ~dilate(airways, max(spacing[1:]), spacing, axes=(1, 2))
-    labels = _separate(candidates, hu, middle, spacing)
-    allowed = body & ~airways
+    gas = gas_pockets(candidates, hu, spacing)
+    labels = _separate(candidates & ~gas, hu, middle, spacing)
+    allowed = body & ~airways & ~gas
     for side in (RIGHT_LUNG, LEFT_LUNG):
         _fill(labels, side, hu, allowed, middle, spacing)
     _give_back(labels, airways, sections, spacing)

@@ -14,6 +14,8 @@ import SimpleITK as sitk
 from .grid import Mask, Triple
 
 Components = npt.NDArray[np.int32]
+_WORTH_THREADS = 1_000_000
+"""Voxels from which on several threads are faster; on 64³ one takes half their time, for the same result."""
 
 
 def dilate(mask: Mask, radius: float, spacing: Triple, axes: tuple[int, ...] = (0, 1, 2)) -> Mask:
@@ -72,7 +74,10 @@ def _or_shifted(target: Mask, source: Mask, axis: int) -> None:
 
 def label(mask: Mask) -> tuple[Components, npt.NDArray[np.int64]]:
     """Return face-connected components numbered from 1, and the voxel count of each (index 0: outside)."""
-    image = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.view(np.uint8)))
+    search = sitk.ConnectedComponentImageFilter()
+    if mask.size < _WORTH_THREADS:
+        search.SetNumberOfWorkUnits(1)
+    image = search.Execute(sitk.GetImageFromArray(mask.view(np.uint8)))
     components = sitk.GetArrayFromImage(image).astype(np.int32, copy=False)
     return components, np.bincount(components.ravel())
 

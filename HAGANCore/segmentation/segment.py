@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..errors import HaganError
 from ..progress import Progress, no_progress
-from ..volumes.checks import check_lengths
-from ..volumes.orientation import canonical_view, seen_along
+from ..volumes.measurable import check_lengths
+from ..volumes.orientation import View, canonical_view, seen_along
 from ..volumes.volume import Geometry, Volume
 from .body import find_body
 from .bones import bones_alone, find_bones
 from .chest import survey_chest
-from .grid import Labels, Mask, block_factors, block_mean, block_weights, hounsfield, scaled
+from .cut import where_cut
+from .doubts import Doubt, doubts_about_cuts, doubts_about_density
+from .grid import (
+    HU,
+    Factors,
+    Labels,
+    Mask,
+    Triple,
+    block_factors,
+    block_mean,
+    block_weights,
+    enlarge,
+    hounsfield,
+    not_finite,
+    scaled,
+)
 from .lungs import LEFT_LUNG, RIGHT_LUNG, find_lungs
 from .refine import refine_bones, refine_lungs
 from .spine import find_middle
@@ -37,6 +53,40 @@ class Segmentation:
     """The volume's grid."""
     thorax_ml: float
     """Volume of the body inside the scan, lungs included, without table and the air around."""
+    cut: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Where the scan cuts an organ: for the names of :data:`LABELS` and ``thorax``, of ``top``, ``bottom``
+    and ``side``. Organs that lie wholly inside are left out."""
+    doubts: tuple[Doubt, ...] = ()
+    """What makes a number doubtful."""
+    notes: tuple[str, ...] = ()
+    """What else the user should know of how it was made."""
+
+    @property
+    def complete(self) -> dict[str, bool]:
+        """Whether the scan holds the whole organ, by organ; what reaches its border is incomplete."""
+        organs = {name: not self.cut.get(name) for name in (*LABELS, "thorax")}
+        return {"lungs": organs["right_lung"] and organs["left_lung"], **organs}
+
+    def doubtful(self, organ: str) -> bool:
+        """Whether there is a doubt about the millilitres of an organ, or of ``lungs``."""
+        parts = ("right_lung", "left_lung") if organ == "lungs" else (organ,)
+        return any(part in doubt.organs for doubt in self.doubts for part in parts)
+
+    def remarks(self) -> dict[str, str]:
+        """Return what belongs beside a number, by organ: ``incomplete (bottom), doubtful``.
+
+        Organs of which there is nothing to say are left out; ``lungs`` has what either lung has.
+        """
+        said = {}
+        for organ in ("lungs", *LABELS, "thorax"):
+            parts = ("right_lung", "left_lung") if organ == "lungs" else (organ,)
+            sides = dict.fromkeys(side for part in parts for side in self.cut.get(part, ()))
+            words = [f"incomplete ({', '.join(sides)})"] if sides else []
+            if self.doubtful(organ):
+                words.append("doubtful")
+            if words:
+                said[organ] = ", ".join(words)
+        return said
 
     @property
     def right_lung_ml(self) -> float:
@@ -76,6 +126,52 @@ class Segmentation:
         return int(np.count_nonzero(self.labels == label)) * self.geometry.voxel_ml
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Body and lungs on the coarse grid: what checks, preparation and segmentation all start from."""
+
+    view: View
+    """The volume in canonical orientation."""
+    hu: HU
+    """Its Hounsfield units."""
+    factors: Factors
+    """Voxels of the scan in one of the coarse grid."""
+    spacing: Triple
+    """Of the coarse grid; all that follows lies on it."""
+    coarse: HU
+    body: Mask
+    middle: float
+    """x index of the spine."""
+    lungs: Labels
+    airways: Mask
+
+    @classmethod
+    def of(cls, volume: Volume, progress: Progress = no_progress) -> Survey:
+        """Look at a volume.
+
+        Raises:
+            HaganError: lengths that no patient has.
+        """
+        for problem in check_lengths(volume):
+            raise HaganError(problem.message)
+        progress(0.0, "looking for the body")
+        view = canonical_view(volume.array, volume.geometry, "SPL")
+        hu = hounsfield(view.array)
+        factors = block_factors(hu.shape, view.spacing, _COARSE)
+        coarse, spacing = block_mean(hu, factors), scaled(view.spacing, factors)
+        body = find_body(coarse, spacing)
+        middle = find_middle(coarse, body)
+        progress(0.2, "lungs")
+        lungs, airways = find_lungs(coarse, body, middle, spacing)
+        return cls(view, hu, factors, spacing, coarse, body, middle, lungs, airways)
+
+    @property
+    def body_voxels(self) -> float:
+        """Voxels of the scan in the body; blocks at the far ends may hold fewer of them."""
+        z, y, x = block_weights(self.hu.shape, self.factors)
+        return float(np.einsum("zyx,z,y,x->", self.body, z, y, x, optimize=True))
+
+
 def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     """Find lungs and bones in a CT of the chest in HU, whatever the orientation of its grid.
 
@@ -87,13 +183,13 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     bones. The mere rim of a lung at the end of an abdominal scan is not taken for a lung.
 
     Args:
-        volume: HU, any orientation and voxel size; what is not finite counts as air. A volume that is no CT
-            gives meaningless labels, no error.
+        volume: HU, any orientation and voxel size. What is not finite belongs to no organ. A volume that is
+            no CT gives meaningless labels, no error.
         progress: called a few times; may raise :class:`~HAGANCore.errors.Cancelled`.
 
     Raises:
         HaganError: lengths that no patient has. For what else no millilitres can be taken from, see
-            :func:`~HAGANCore.volumes.checks.require_measurable`.
+            :func:`~HAGANCore.volumes.measurable.require_measurable`.
 
     >>> from HAGANCore.volumes.phantom import make_phantom
     >>> phantom = make_phantom(seed=1, size=64)
@@ -101,40 +197,35 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     >>> abs(found.lungs_ml / phantom.millilitres["lungs"] - 1) < 0.05
     True
     """
-    progress(0.0, "looking for the body")
-    view = canonical_view(volume.array, volume.geometry, "SPL")
     labels = np.zeros(volume.array.shape, np.uint8)
     if not labels.size:
         return Segmentation(labels, volume.geometry, 0.0)
-    for problem in check_lengths(volume):
-        raise HaganError(problem.message)
-    hu = hounsfield(view.array)
-    factors = block_factors(hu.shape, view.spacing, _COARSE)
-    coarse, spacing = block_mean(hu, factors), scaled(view.spacing, factors)
-    body = find_body(coarse, spacing)
-    middle = find_middle(coarse, body)
-    progress(0.2, "lungs")
-    lungs, airways = find_lungs(coarse, body, middle, spacing)
+    found = Survey.of(volume, progress)
     progress(0.5, "bones")
-    chest = survey_chest(coarse, body, lungs, middle, spacing)
+    chest = survey_chest(found.coarse, found.body, found.lungs, found.middle, found.spacing)
     bones, other = find_bones(chest)
     progress(0.7, "borders")
-    seen = seen_along(labels, view.permutation, view.flip)  # writes into labels
-    if factors == (1, 1, 1):
-        seen[:] = lungs
+    seen = seen_along(labels, found.view.permutation, found.view.flip)  # writes into labels
+    if found.factors == (1, 1, 1):
+        seen[:] = found.lungs
         seen[bones_alone(bones, other, chest)] = BONES
     else:
-        found = np.zeros(hu.shape, np.uint8)
-        refine_lungs(hu, coarse, lungs, airways, factors, view.spacing, found)
+        fine = np.zeros(found.hu.shape, np.uint8)
+        mm = found.view.spacing
+        refine_lungs(found.hu, found.coarse, found.lungs, found.airways, found.factors, mm, fine)
         progress(0.85, "borders")
-        refine_bones(hu, coarse, bones, factors, view.spacing, found, BONES)
-        seen[:] = found
+        refine_bones(found.hu, found.coarse, bones, found.factors, mm, fine, BONES)
+        seen[:] = fine
+    thorax = found.body_voxels
+    if (missing := not_finite(found.view.array)) is not None:
+        seen[missing] = 0
+        thorax -= np.count_nonzero(missing & enlarge(found.body, found.factors, found.hu.shape))
+    cut = where_cut(seen, LABELS, found.view, found.body, found.spacing)
+    segmentation = Segmentation(labels, volume.geometry, thorax * volume.geometry.voxel_ml, cut)
+    millilitres = {"right_lung": segmentation.right_lung_ml, "left_lung": segmentation.left_lung_ml}
+    doubts = (
+        *doubts_about_cuts(cut, millilitres),
+        *doubts_about_density(found.coarse, found.lungs, bones, found.middle, found.spacing),
+    )
     progress(1.0)
-    return Segmentation(labels, volume.geometry, _body_ml(body, volume, hu.shape, factors))
-
-
-def _body_ml(body: Mask, volume: Volume, shape: tuple[int, ...], factors: tuple[int, int, int]) -> float:
-    """Return the volume of the body; blocks at the far ends may hold fewer voxels."""
-    z, y, x = block_weights(shape, factors)
-    voxels = np.einsum("zyx,z,y,x->", body, z, y, x, optimize=True)
-    return float(voxels) * volume.geometry.voxel_ml
+    return replace(segmentation, doubts=doubts)

@@ -137,8 +137,10 @@ def _make(task: _Task) -> _Made:
         made_from = fingerprint(task.scan.path)
     volume = _read(task)
     synthetic = [] if task.allow_synthetic else _require_scan(volume)
-    warnings = [*synthetic, *volume.meta.get("notes", []), *require_usable(volume, task.profile)]
-    prepared = prepare(volume, task.profile, task.size)
+    examined = require_usable(volume, task.profile)
+    said = [found.message for found in examined.findings]
+    warnings = [*synthetic, *volume.meta.get("notes", []), *said]
+    prepared = prepare(volume, task.profile, task.size, examined.lungs)
     digest = write_array(task.target, prepared.array)
     preparation = {**prepared.record.to_dict(), FINGERPRINT: made_from, **given_facts(volume)}
     return _Made(digest, preparation, warnings)

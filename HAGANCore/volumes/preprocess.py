@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from ..errors import HaganError
 from ..progress import Progress, no_progress
-from .body import LungLocation, locate_lungs
+from ..segmentation.location import locate_lungs
+from .body import LungLocation
 from .orientation import View, canonical_view, seen_along
 from .profiles import Profile, clip_to_window, scale_from_unit
 from .resample import axis_weights, nearest_index, resample

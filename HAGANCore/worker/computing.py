@@ -17,7 +17,7 @@ from ..models.registry import resolve_model
 from ..processes import available_cores
 from ..progress import Progress, part_of
 from ..segmentation import Segmentation, segment
-from ..volumes.checks import require_measurable
+from ..volumes.measurable import require_measurable
 from ..volumes.provenance import SYNTHETIC_NOTICE
 from ..volumes.volume import Volume
 from .job import Job
@@ -231,7 +231,13 @@ class Computing:
 
     def _labels_of(self, found: Segmentation) -> dict[str, Any]:
         wire = array_to_wire(self.session, found.labels, found.geometry.to_dict())
-        return {**wire, "measurements": _rounded(found)}
+        return {
+            **wire,
+            "measurements": _rounded(found),
+            "complete": found.complete,
+            "remarks": found.remarks(),
+            "doubts": [doubt.message for doubt in found.doubts],
+        }
 
     def _own_error(self, model: Model, progress: Progress) -> float | None:
         """Return the model's error on its own volumes, worked out once for a loaded model."""

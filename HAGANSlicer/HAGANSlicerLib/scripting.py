@@ -268,7 +268,7 @@ class Scripting:
         node = show_labels(self.scene, volume, results.open_array(labels), labels["geometry"], name)
         provenance.mark(node, {"scan": volume.GetName()}, role="segmentation", synthetic=synthetic)
         release(labels)
-        table = self._table(volume, labels["measurements"], synthetic)
+        table = self._table(volume, labels["measurements"], synthetic, tables.remarks_text(labels))
         hierarchy.put(self.scene, hierarchy.folder(self.scene, results.FOLDER), node, table)
         return Nodes(volume=volume, segmentation=node, table=table)
 
@@ -301,10 +301,15 @@ class Scripting:
             self._worker = WorkerClient(python_program())
         return self._worker
 
-    def _table(self, volume: Any, measurements: Mapping[str, float], synthetic: bool) -> Any:
+    def _table(
+        self, volume: Any, measurements: Mapping[str, float], synthetic: bool, remarks: str = ""
+    ) -> Any:
         name = provenance.plain_name(volume)
         table = tables.measurements_table(
-            self.scene, _("{name} volumes").format(name=name), [(volume.GetName(), measurements)]
+            self.scene,
+            _("{name} volumes").format(name=name),
+            [(volume.GetName(), measurements)],
+            remarks=[remarks],
         )
         provenance.mark(table, {}, role="measurements", synthetic=synthetic)
         hierarchy.put(self.scene, hierarchy.folder(self.scene, results.FOLDER), table)

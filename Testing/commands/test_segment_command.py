@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +84,57 @@ def test_a_person_reads_a_table(
     ]
 
 
-def test_what_is_not_hounsfield_is_said(
-    tmp_path: Path, hagan: Callable, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_not_hounsfield_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grey = np.random.default_rng(0).integers(0, 255, (20, 24, 28)).astype(np.uint8)
     scan = write_volume(Volume(grey, Geometry(shape=grey.shape)), tmp_path / "grey.nii.gz")
-    document = hagan(scan, "--out", tmp_path / "labels.nii.gz")
-    assert any("not Hounsfield units" in warning for warning in document["warnings"])
-    assert main(["segment", str(scan), "--out", str(tmp_path / "labels.nii.gz")]) == 0
-    assert "warning: " in capsys.readouterr().err
+    assert main(["segment", str(scan), "--out", str(tmp_path / "labels.nii.gz")]) == 1
+    assert "not Hounsfield units (values 0..254)" in capsys.readouterr().err
+    assert not (tmp_path / "labels.nii.gz").exists()
+
+
+def test_an_organ_at_the_border_is_incomplete(
+    a_scan: Path, tmp_path: Path, hagan: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = hagan(a_scan, "--out", tmp_path / "labels.nii.gz")
+    assert whole["complete"]["lungs"]
+    assert not whole["complete"]["bones"]  # the spine goes on above and below
+    scan = read_volume(a_scan)
+    shown = Volume(scan.array[22:], replace(scan.geometry, shape=(42, 64, 64)))
+    cut = write_volume(shown, tmp_path / "cut.nii.gz")
+    document = hagan(cut, "--out", tmp_path / "cut_labels.nii.gz")
+    assert document["complete"] == dict.fromkeys(document["complete"], False)
+    assert document["doubtful"]["right_lung"]
+    assert not document["doubtful"]["bones"]
+    # The warning speaks of what the table holds.
+    (right,) = [text for text in document["warnings"] if text.startswith("The right lung is cut")]
+    assert f"at the bottom of the scan ({document['right_lung_ml']:,.0f} mL in view)" in right
+    assert main(["segment", str(cut), "--out", str(tmp_path / "cut_labels.nii.gz")]) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.split("mL")[1].strip() == "incomplete (bottom), doubtful"
+
+
+def test_strict_fails_on_a_doubt_and_writes_all_the_same(
+    a_scan: Path, tmp_path: Path, real_scans: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", str(a_scan), "--strict", "--out", str(tmp_path / "one.nii.gz")]) == 0
+    capsys.readouterr()
+    scan = real_scans / "thorax_gas_under_diaphragm.nii.gz"
+    assert main(["segment", str(scan), "--strict", "--json", "--out", str(tmp_path / "two.nii.gz")]) == 1
+    printed = capsys.readouterr()
+    assert "Part of the right lung may be too dense to be found" in printed.err.splitlines()[-1]
+    assert json.loads(printed.out)["doubtful"]["right_lung"]
+    assert (tmp_path / "two.nii.gz").exists()
+
+
+def test_a_label_map_takes_the_place_of_the_rules(a_scan: Path, tmp_path: Path, hagan: Callable) -> None:
+    first = hagan(a_scan, "--out", tmp_path / "labels.nii.gz")
+    labels = read_volume(first["labelmap"])
+    labels.array[labels.array == 3] = 0
+    mine = write_volume(labels, tmp_path / "mine.nii.gz")
+    document = hagan(a_scan, "--labels", mine, "--out", tmp_path / "out.nii.gz")
+    assert document["lungs_ml"] == first["lungs_ml"]
+    assert document["thorax_ml"] == first["thorax_ml"]
+    assert document["bones_ml"] == 0
 
 
 def test_a_missing_scan_is_said_in_one_line(

@@ -16,13 +16,17 @@ from torch.nn import functional as F
 from HAGANCore.errors import Cancelled, HaganError
 from HAGANCore.gans.hagan import Normalisation, one_hot
 from HAGANCore.inference.differentiable import features_of, low_of, slab_of
+from HAGANCore.inference.encode import Encoding, lung_weights
 from HAGANCore.inference.error_measures import measure_errors
 from HAGANCore.inference.latentfile import Latent, read_latent
 from HAGANCore.inference.model import Model, load_model
 from HAGANCore.inference.refine import PATIENCE, Refined, refine_latent
 from HAGANCore.inference.streaming import StreamedGenerator
+from HAGANCore.segmentation import segment
 from HAGANCore.volumes.io import read_volume
+from HAGANCore.volumes.phantom import make_phantom
 from HAGANCore.volumes.preprocess import prepare
+from HAGANCore.volumes.profiles import PROFILES
 from HAGANCore.volumes.volume import Geometry, Volume
 
 ModelFiles = Callable[..., Path]
@@ -132,7 +136,7 @@ def test_refinement_is_never_worse_than_the_start(a_model: Model, monkeypatch: p
 
     monkeypatch.setattr("HAGANCore.inference.encode.refine_latent", gone_astray)
     encoding = a_model.encode(scan, refine=3)
-    assert encoding.errors == start.errors
+    assert replace(encoding.errors, lungs_mae=None) == start.errors
     assert np.array_equal(encoding.latent.z, start.latent.z)
     assert np.array_equal(encoding.reconstruction.array, start.reconstruction.array)
     assert any("nothing better" in warning for warning in encoding.warnings)
@@ -199,6 +203,76 @@ def test_refinement_stops_where_nothing_is_gained(a_model_file: ModelFiles) -> N
     found = refine_latent(streamed, z, None, target, 500)
     assert found.steps == PATIENCE + 1
     assert torch.equal(found.z, z)
+
+
+def test_the_loss_is_half_of_each_error_and_a_weak_prior(a_model_file: ModelFiles) -> None:
+    """By hand: L1 at full and at a quarter of the size, and 0.001 of the mean square of z."""
+    streamed = a_streamed(a_model_file, "slab-consistent")
+    z = torch.full((1, 16), 3.0, dtype=torch.float64)
+    shown = torch.cat([slab for _, slab in streamed.slabs(streamed.features(z))])
+    low = streamed.low(streamed.features(z))
+    weights = torch.rand(shown.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    weights /= weights.mean()
+    target = torch.zeros_like(shown)
+    coarse = weights.reshape(8, 4, 8, 4, 8, 4).mean((1, 3, 5))
+    wanted = ((shown.abs() * weights).mean() + (low.abs() * coarse).mean()) / 2 + 0.001 * 9.0
+    found = refine_latent(streamed, z, None, target, 1, weights=weights)
+    assert found.loss_before == pytest.approx(float(wanted), rel=1e-9)
+
+
+def test_the_prior_draws_a_latent_in_that_the_volume_does_not_hold(
+    a_model_file: ModelFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the volume does not depend on z, only the prior is left, and Adam steps against its sign."""
+    streamed = a_streamed(a_model_file, "slab-consistent")
+    constant = streamed.features(torch.zeros(1, 16, dtype=torch.float64))
+    monkeypatch.setattr(
+        "HAGANCore.inference.refine.features_of", lambda generator, z, classes: constant + 0.0 * z.sum()
+    )
+    z = torch.linspace(-2, 2, 16, dtype=torch.float64)[None]
+    found = refine_latent(streamed, z, None, torch.zeros((32,) * 3, dtype=torch.float64), 10)
+    assert float(found.z.square().mean()) < float(z.square().mean())
+    assert (found.z.abs() < z.abs()).all()
+
+
+def test_half_of_the_weight_lies_in_the_lungs() -> None:
+    phantom = make_phantom(3, 64)
+    prepared = prepare(phantom.volume, PROFILES["thorax-ct-fov"], 32)
+    weights = lung_weights(segment(phantom.volume), prepared)
+    assert weights is not None
+    inside = weights > weights.min()
+    assert float(weights.mean()) == pytest.approx(1.0)
+    assert float(weights.min()) == pytest.approx(0.5)
+    # 0.5 of all voxels, and once more 0.5 that the lungs share.
+    assert float(weights[inside].sum()) == pytest.approx(32**3 * (0.5 + 0.5 * float(inside.float().mean())))
+    share = (
+        float(inside.float().mean()) * 32**3 * float(np.prod(prepared.record.cube_geometry().spacing)) / 1000
+    )
+    assert share == pytest.approx(phantom.millilitres["lungs"], rel=0.05)
+
+
+def test_refinement_of_a_chest_is_judged_inside_the_lungs_too(a_model: Model) -> None:
+    scan = make_phantom(3, 48).volume
+    encoding = a_model.encode(scan, refine=10)
+    before, after = encoding.errors_before, encoding.errors
+    assert before is not None
+    assert before.lungs_mae is not None
+    assert after.judged <= before.judged
+    found = segment(scan)
+    lungs = (found.labels == 1) | (found.labels == 2)
+    lungs &= inside_of(encoding, scan)
+    shown = encoding.reconstruction.array
+    low, high = a_model.profile.window
+    by_hand = np.abs(np.clip(scan.array[lungs], low, high) - np.clip(shown[lungs], low, high)).mean()
+    assert after.lungs_mae == pytest.approx(float(by_hand), rel=1e-4)
+    assert after.to_dict()["lungs_mae_hu"] == after.lungs_mae
+
+
+def inside_of(encoding: Encoding, scan: Volume) -> np.ndarray:
+    """Return the part of the scan that the cube covers, as a mask."""
+    mask = np.zeros(scan.array.shape, bool)
+    mask[encoding.inside] = True
+    return mask
 
 
 def test_the_class_that_shows_the_scan_best_is_taken(a_model_file: ModelFiles) -> None:

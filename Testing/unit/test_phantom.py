@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from HAGANCore.errors import Cancelled, HaganError
 from HAGANCore.resources import resource_path
-from HAGANCore.volumes.body import locate_lungs
+from HAGANCore.segmentation.location import locate_lungs
 from HAGANCore.volumes.cohort import Cohort
 from HAGANCore.volumes.io import read_volume
 from HAGANCore.volumes.phantom import (

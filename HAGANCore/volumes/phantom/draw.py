@@ -34,6 +34,8 @@ class Drawing:
     bone: Array
     fat: Array
     body: Array
+    gas: Array
+    """Of a bloated stomach."""
 
 
 def draw(patient: Patient, geometry: Geometry) -> Drawing:
@@ -47,6 +49,7 @@ def draw(patient: Patient, geometry: Geometry) -> Drawing:
         bone=np.concatenate([slab.bone for slab in slabs]),
         fat=np.concatenate([slab.fat for slab in slabs]),
         body=np.concatenate([slab.body for slab in slabs]),
+        gas=np.concatenate([slab.gas for slab in slabs]),
     )
 
 
@@ -77,7 +80,8 @@ def _draw_slab(patient: Patient, geometry: Geometry) -> Drawing:
     lung = lung * (1 - _draw_windpipe(canvas, thorax, lung, body))
     bone = _draw_skeleton(canvas, patient, body)
     left = np.broadcast_to(thorax.is_left(x, y, z), grid.shape)
-    return Drawing(canvas.image, lung * (1 - bone), left, bone, canvas.fat, body)
+    gas = patient.organs.gas(grid, wall)
+    return Drawing(canvas.image, lung * (1 - bone), left, bone, canvas.fat, body, gas)
 
 
 def _draw_heart(canvas: Canvas, thorax: Thorax, chest_wall: Array, blood: float) -> None:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from .grid import FAT, Array, Box, Canvas, smooth_union
+from .grid import FAT, Array, Box, Canvas, RenderGrid, smooth_union
 from .primitives import Ellipsoid, turned
 from .soft_tissue import MUSCLE
 from .thorax import Thorax
 
 LIVER, SPLEEN, KIDNEY, STOMACH, GAS = 58.0, 48.0, 32.0, 30.0, -980.0
+_STRETCHED = 1.5
+"""Thickness in mm of the wall of a bloated stomach; the stretched diaphragm above it adds as much."""
 
 
 class Organs:
-    """The upper belly."""
+    """The upper belly; ``bloated`` distends the stomach with gas that presses against the left dome."""
 
-    def __init__(self, thorax: Thorax) -> None:
+    def __init__(self, thorax: Thorax, bloated: bool = False) -> None:
         self.thorax = thorax
+        self.bloated = bloated
 
     def draw(self, canvas: Canvas, wall: Array) -> None:
         """Paint the diaphragm and what lies under it; ``wall`` is the distance to the chest wall."""
         th, grid = self.thorax, canvas.grid
         enhanced = th.parameters.contrast
         s = th.scale
-        low = grid.box_around((-190, -190, -260), (190, 190, th.z(0.62)))
+        low = self._box(grid)
         if low is None:
             return
         x, y, z = grid.points(low)
@@ -44,6 +47,29 @@ class Organs:
         canvas.paint(grid.filled(np.maximum(room + 2, spleen)), SPLEEN + 0.5 * enhanced, low)
         self._draw_kidneys(canvas, room, low)
         self._draw_gut(canvas, room, low, z0)
+        if self.bloated:
+            stomach = self._bloated_stomach(low, grid, wall)
+            canvas.paint(grid.filled(stomach), MUSCLE, low)
+            canvas.paint(grid.filled(stomach + _STRETCHED), GAS, low)
+
+    def gas(self, grid: RenderGrid, wall: Array) -> Array:
+        """Return the fraction of each voxel that the gas of a bloated stomach fills."""
+        filled = np.zeros(grid.shape, np.float32)
+        box = self._box(grid)
+        if self.bloated and box is not None:
+            filled[box] = grid.filled(self._bloated_stomach(box, grid, wall) + _STRETCHED)
+        return filled
+
+    def _box(self, grid: RenderGrid) -> Box | None:
+        return grid.box_around((-190, -190, -260), (190, 190, self.thorax.z(0.62)))
+
+    def _bloated_stomach(self, box: Box, grid: RenderGrid, wall: Array) -> Array:
+        """Return the signed distance to a stomach that fills the left dome."""
+        th, (x, y, z) = self.thorax, grid.points(box)
+        s = th.scale
+        dome = float(th.diaphragm(np.float32(66 * s), np.float32(-14 * s))[0])
+        balloon = Ellipsoid((66 * s, -14 * s, dome - 30 * s), (52 * s, 62 * s, 36 * s)).distance(x, y, z)
+        return np.maximum(np.maximum(wall[box] + 2.0, 1.5 - th.above_diaphragm(x, y, z)), balloon)
 
     def _draw_kidneys(self, canvas: Canvas, room: Array, box: Box) -> None:
         th, grid = self.thorax, canvas.grid

@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import HaganError
-from ..body import locate_lungs
+from ..body import SMALLEST_LUNGS_ML, box_of_lungs
 from ..profiles import PROFILES
-from ..volume import Volume
 from . import vessels
 from .grid import RenderGrid
 from .organs import Organs
@@ -20,19 +19,20 @@ from .thorax import Thorax
 
 SURVEY = PROFILES["thorax-ct-fov"].cube_geometry(64)
 """The grid on which the patient is looked at before the scan, to find the lungs."""
-_LUNG, _TISSUE = -850.0, 40.0
+_HALF_LUNG = 440.0 / 890.0
+"""A voxel of lung (-850 HU) and tissue (40 HU) that is fuller of lung than this is darker than -400 HU."""
 
 
 class Patient:
     """All that is fixed about a patient before the scan."""
 
-    def __init__(self, seed: int, parameters: PhantomParameters) -> None:
+    def __init__(self, seed: int, parameters: PhantomParameters, bloated: bool = False) -> None:
         rng = np.random.default_rng([seed, 2])
         self.parameters = parameters
         self.thorax = Thorax(parameters)
         self.skeleton = Skeleton(self.thorax)
         self.soft_tissue = SoftTissue(self.thorax)
-        self.organs = Organs(self.thorax)
+        self.organs = Organs(self.thorax, bloated)
         self.pose = roll(parameters.rotation)
         """4 × 4 matrix from the patient's frame to the world."""
         lung = self._survey()
@@ -48,14 +48,15 @@ class Patient:
 
 
 def _middle(lung: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the middle of the lungs, found as the preprocessing finds it in a real scan, mm (x, y, z)."""
-    location = locate_lungs(Volume(_TISSUE + (_LUNG - _TISSUE) * lung, SURVEY))
-    if location is None:
+    """Return the middle of the lungs as the preprocessing defines it in a real scan, mm (x, y, z)."""
+    x, y, z = SURVEY.spacing
+    box = box_of_lungs(lung > _HALF_LUNG, (z, y, x))
+    if box is None or lung.sum() * SURVEY.voxel_ml < SMALLEST_LUNGS_ML:
         raise HaganError(
             f"The phantom's lungs hold only {lung.sum() * SURVEY.voxel_ml:.0f} mL; "
             "choose parameters of a larger chest."
         )
-    middle = [(first + last - 1) / 2 for first, last in location.box][::-1]
+    middle = [(first + last - 1) / 2 for first, last in box][::-1]
     return np.asarray(SURVEY.origin) + np.asarray(middle) * SURVEY.spacing
 
 

@@ -25,7 +25,8 @@ class Phantom:
     volume: Volume
     """Hounsfield units, float32."""
     masks: dict[str, npt.NDArray[np.bool_]]
-    """``left_lung``, ``right_lung``, ``bones``: voxels at least half filled."""
+    """``left_lung``, ``right_lung``, ``bones`` (and ``stomach_gas``, if bloated): voxels at least half
+    filled."""
     millilitres: dict[str, float]
     """True volumes from the filled fractions: lungs, left_lung, right_lung, bones, fat, body."""
     covariates: dict[str, float]
@@ -41,6 +42,7 @@ def make_phantom(
     parameters: PhantomParameters | None = None,
     geometry: Geometry | None = None,
     noise: bool = True,
+    bloated: bool = False,
 ) -> Phantom:
     """Make a chest CT of a patient who never lived.
 
@@ -54,6 +56,9 @@ def make_phantom(
         parameters: build, habitus and disease; drawn from the seed if left out.
         geometry: a scanner's grid.
         noise: False leaves out the noise (the kernel's blur stays).
+        bloated: distend the stomach with gas, some 3 mm of tissue below the left lung over a broad area. The
+            truth then has ``stomach_gas`` too. All else, and the drawing of a patient without it, stays as
+            it is.
 
     >>> phantom = make_phantom(seed=7, size=32)
     >>> phantom.volume.array.shape, phantom.volume.meta["synthetic"]
@@ -62,7 +67,7 @@ def make_phantom(
     True
     """
     parameters = parameters or draw_parameters(seed)
-    patient = Patient(seed, parameters)
+    patient = Patient(seed, parameters, bloated)
     geometry = geometry or PROFILE.cube_geometry(size)
     drawing = draw(patient, geometry)
     image = blurred(drawing.image, geometry, parameters.blur)
@@ -70,9 +75,13 @@ def make_phantom(
         add_noise(image, drawing.body, geometry, parameters.noise, np.random.default_rng([seed, 3]))
     millilitres = _millilitres(drawing, geometry)
     half, left = (drawing.lung >= 0.5) & (drawing.lung > drawing.bone), drawing.left
+    masks = {"left_lung": half & left, "right_lung": half & ~left, "bones": drawing.bone >= 0.5}
+    if bloated:
+        masks["stomach_gas"] = drawing.gas >= 0.5
+        millilitres["stomach_gas"] = float(drawing.gas.sum(dtype=np.float64)) * geometry.voxel_ml
     return Phantom(
         volume=Volume(image, geometry, _meta(seed, noise)),
-        masks={"left_lung": half & left, "right_lung": half & ~left, "bones": drawing.bone >= 0.5},
+        masks=masks,
         millilitres=millilitres,
         covariates=_covariates(parameters, millilitres),
         label=severity(parameters.emphysema),

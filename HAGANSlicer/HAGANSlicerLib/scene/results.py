@@ -205,10 +205,11 @@ def _add_labels(
 
 def _add_measurements(scene: Any, table: Any, name: str, title: str, labels: Mapping[str, Any]) -> Any:
     if table is None:
-        table = tables.measurements_table(scene, name, [(title, labels["measurements"])])
+        rows = [(title, labels["measurements"])]
+        table = tables.measurements_table(scene, name, rows, remarks=[tables.remarks_text(labels)])
         provenance.mark(table, {}, role="measurements")
     else:
-        tables.add_row(table, title, labels["measurements"])
+        tables.add_row(table, title, labels["measurements"], tables.remarks_text(labels))
     return table
 
 

@@ -30,21 +30,33 @@ ERRORS = (
 )
 Column = tuple[str, str, Sequence[str] | npt.NDArray[np.float64]]
 """Title, unit, and values: a list of texts or an array of numbers."""
+ORGANS = {
+    "lungs": _("Lungs"),
+    "right_lung": _("Right lung"),
+    "left_lung": _("Left lung"),
+    "bones": _("Bone"),
+    "thorax": _("Thorax"),
+}
 DECIMALS = {"mL": 1, "%": 1, "HU": 1, "dB": 1, "": 3}
 """Decimals that a unit is shown with: more would claim what no segmentation can know."""
 TISSUES = {"air": _("air"), "lung": _("lung"), "soft_tissue": _("soft tissue"), "bone": _("bone")}
 
 
 def measurements_table(
-    scene: Any, name: str, rows: Sequence[tuple[str, Mapping[str, float]]], node: Any = None
+    scene: Any,
+    name: str,
+    rows: Sequence[tuple[str, Mapping[str, float]]],
+    node: Any = None,
+    remarks: Sequence[str] = (),
 ) -> Any:
-    """Fill a table with one row per volume: mL of lungs and bones, and percent of the thorax.
+    """Fill a table with one row per volume: mL of lungs and bones, percent of the thorax, and remarks.
 
     Args:
         scene: the vtkMRMLScene.
         name: of a new node.
         rows: name of a volume and its ``measurements``; percent are worked out where they are missing.
         node: a table to fill again; None adds one.
+        remarks: :func:`remarks_text` of each row, where there is any.
 
     Returns:
         The vtkMRMLTableNode.
@@ -54,10 +66,17 @@ def measurements_table(
     for key, title, unit in MEASURED:
         numbers = np.array([values.get(key, np.nan) for values in measured], float).round(DECIMALS[unit])
         columns.append((f"{title} ({unit})", unit, numbers))
+    columns.append((_("Remarks"), "", list(remarks) or [""] * len(rows)))
     return fill_table(scene, name, columns, node)
 
 
-def add_row(node: Any, title: str, measurements: Mapping[str, float]) -> None:
+def remarks_text(labels: Mapping[str, Any]) -> str:
+    """Return what belongs beside the numbers of a segmentation: which are incomplete or doubtful."""
+    said: Mapping[str, str] = labels.get("remarks") or {}
+    return "; ".join(f"{ORGANS[organ]}: {text}" for organ, text in said.items() if organ != "lungs")
+
+
+def add_row(node: Any, title: str, measurements: Mapping[str, float], remarks: str = "") -> None:
     """Add one volume to a table of :func:`measurements_table`."""
     values = with_percent(measurements)
     row = node.AddEmptyRow()
@@ -66,6 +85,7 @@ def add_row(node: Any, title: str, measurements: Mapping[str, float]) -> None:
     for column, (key, _title, unit) in enumerate(MEASURED, start=1):
         value = round(float(values.get(key, "nan")), DECIMALS[unit])
         table.SetValue(row, column, vtk.vtkVariant(value))
+    table.SetValue(row, len(MEASURED) + 1, vtk.vtkVariant(remarks))
     table.Modified()
     node.Modified()
 

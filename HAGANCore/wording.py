@@ -1,0 +1,50 @@
+"""How numbers with a unit are written for a person: millilitres, Hounsfield units, shares. One place for
+all.
+"""
+
+from __future__ import annotations
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def millilitres_text(value: float, signed: bool = False) -> str:
+    """Return millilitres without decimals, which no segmentation can know.
+
+    >>> millilitres_text(3753.16), millilitres_text(-1220.4), millilitres_text(1220.4, signed=True)
+    ('3,753 mL', '\N{MINUS SIGN}1,220 mL', '+1,220 mL')
+    """
+    return f"{_number(value, 0, signed)} mL"
+
+
+def hounsfield_text(value: float, decimals: int = 0) -> str:
+    """Return Hounsfield units.
+
+    >>> hounsfield_text(-850.4), hounsfield_text(199.26, 1)
+    ('\N{MINUS SIGN}850 HU', '199.3 HU')
+    """
+    return f"{_number(value, decimals)} HU"
+
+
+def percent_text(share: float, decimals: int = 1) -> str:
+    """Return a share of 1 in percent.
+
+    >>> percent_text(0.2037)
+    '20.4 %'
+    """
+    return f"{_number(100.0 * share, decimals)} %"
+
+
+def share_text(count: int, total: int, decimals: int = 2) -> str:
+    """Return a count of voxels in percent; the count itself where the percent would round to 0 or to 100.
+
+    >>> share_text(2, 8_000_000), share_text(400_000, 8_000_000), share_text(7_999_999, 8_000_000)
+    ('2 voxels', '5.00 %', '7,999,999 voxels')
+    """
+    text = percent_text(count / total, decimals)
+    misleading = {percent_text(0.0, decimals): 0, percent_text(1.0, decimals): total}
+    return f"{count:,} voxel{'s' if count != 1 else ''}" if misleading.get(text, count) != count else text
+
+
+def _number(value: float, decimals: int, signed: bool = False) -> str:
+    rounded = round(value, decimals) + 0.0  # no negative zero
+    return f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}".replace("-", MINUS)
