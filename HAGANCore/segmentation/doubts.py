@@ -24,8 +24,8 @@ _ASIDE = 35.0
 """mm to either side of the spine from where on nothing but lung lies before the ribs: aorta and gullet do
 not."""
 _LOST_ML, _LOST_SHARE = 60.0, 0.03
-"""What is lost counts from so many mL and this part of the lung: 27 mL and 1.1 % at most for the lungs of six
-healthy-looking scans and eight phantoms, 250 mL and more in both lungs of a patient with consolidations."""
+"""What is lost counts from so many mL and this part of the lung: 27 mL and 1.1 % at most for the lungs of
+five scans and eight phantoms, 250 mL and more in both lungs of a patient with consolidations."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def check_like(found: Any, shown: Any, session: Path) -> None:
             assert np.allclose(found["geometry"]["origin"], scan.geometry.origin)
             assert np.allclose(found["geometry"]["spacing"], scan.geometry.spacing)
     elif shown == "LABELS":
-        assert set(found) == {"array", "geometry", "measurements"}
+        assert set(found) == {"array", "geometry", "measurements", "complete", "remarks", "doubts"}
         assert set(found["measurements"]) == MEASUREMENTS
         assert set(np.unique(protocol.open_array(found))) <= {0, 1, 2, 3}
     elif shown == "LATENT":
