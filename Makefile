@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 OUT ?= demo-output
 JOBS ?= 2
 
-.PHONY: demo test test-engine test-harness lint format docs demo-model screenshots clean
+.PHONY: demo test test-engine test-harness test-panels lint format docs demo-model screenshots clean
 
 # Set-up runs again only when what it depends on has changed.
 $(VENV)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "HAGANSlicer needs Python 3.10 or newer; try make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "HAGANSlicer needs Python 3.10 or newer; try make PYTHON=python3.11")'
+	@echo '[1/3] A Python environment in $(VENV) (some seconds)'
+	@$(PYTHON) -m venv $(VENV)
+	@echo '[2/3] torch, by far the largest package; the bar shows what is left to download'
+	@$(BIN)/python -m pip install --progress-bar on --constraint constraints.txt torch
+	@echo '[3/3] The other packages and HAGANSlicer itself'
+	@$(BIN)/python -m pip install --progress-bar on --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 demo: $(VENV)/.ready
@@ -19,13 +23,17 @@ demo: $(VENV)/.ready
 
 # The panels in processes of their own: they close scenes whose colours the pictures would miss.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
-test: lint test-engine test-harness
+# Each part runs whatever became of the others; the result is a failure if one of them failed.
+test: $(VENV)/.ready
+	$(MAKE) --keep-going --no-print-directory lint test-engine test-harness test-panels
 
 test-engine: $(VENV)/.ready
 	$(PYTEST) HAGANCore Testing/unit Testing/commands
 
 test-harness: $(VENV)/.ready
 	$(PYTEST) Testing/scene Testing/render
+
+test-panels: $(VENV)/.ready
 	$(PYTEST) Testing/panel
 
 lint: $(VENV)/.ready

@@ -6,6 +6,8 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
+from .. import __version__
+
 COMMANDS = {
     "demo": "show all steps on one scan: generate, encode, map back, measure",
     "generate": "make synthetic volumes from a model file",
@@ -30,6 +32,7 @@ def build_parser(chosen: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
         "Synthetic volumes are not for diagnosis.",
         epilog="Example: hagan generate --model demo --seed 1 --out synthetic.nii.gz",
     )
+    parser.add_argument("--version", action="version", version=f"hagan {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         command = commands.add_parser(

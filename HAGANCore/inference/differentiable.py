@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .slab_layers import SlabConv
 from .streaming import StreamedGenerator
+from .tap_conv import TapConv
 
 
 def features_of(generator: StreamedGenerator, z: Tensor, classes: Tensor | None) -> Tensor:
@@ -45,7 +46,7 @@ def slab_of(generator: StreamedGenerator, high: SlabConv, features: Tensor, star
     return _image(generator.output(F.relu(x), first, first + 2 * (stop - start)))
 
 
-def _block(conv: SlabConv, norm: nn.Module, x: Tensor) -> Tensor:
+def _block(conv: SlabConv | TapConv, norm: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(norm, nn.GroupNorm)
     x = conv(x, 0, x.shape[2])
     return F.relu(F.group_norm(x, norm.num_groups, norm.weight.to(x), norm.bias.to(x), norm.eps))

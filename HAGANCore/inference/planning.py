@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..devices import choose_device, computes_bfloat16
+from ..devices import bfloat16_support, choose_device
 from ..errors import HaganError
 from ..gans.hagan import Architecture, Generator
 from ..gans.layers import UpsampleConv3d
@@ -53,6 +53,11 @@ class Plan:
     """Expected time of one volume, from the measured speed of one small convolution."""
 
     @property
+    def why(self) -> str:
+        """Why this precision, and why not another device that is there."""
+        return _why(self.device, self.dtype)
+
+    @property
     def summary(self) -> str:
         """Where and how, without what is different from one minute to the next."""
         way = f"slab streaming ({self.slabs} slabs)" if self.streaming else "whole volume"
@@ -64,7 +69,7 @@ class Plan:
         memory = f"needs {self.bytes_needed / _GB:.1f} GB"
         if self.bytes_free is not None:
             memory += f" of {self.bytes_free / _GB:.1f} GB free"
-        return f"{self.summary}: {memory}, about {_about(self.seconds)} per volume"
+        return f"{self.summary}: {memory}, about {_about(self.seconds)} per volume; {self.why}"
 
 
 def plan(
@@ -248,7 +253,19 @@ def _dtype(device: torch.device, precision: Precision) -> torch.dtype:
         raise HaganError(f"The precision must be auto, float32 or bfloat16; found '{precision}'.")
     if precision != "auto":
         return PRECISIONS[precision]
-    return torch.bfloat16 if computes_bfloat16(device) else torch.float32
+    return torch.bfloat16 if bfloat16_support(device)[0] else torch.float32
+
+
+def _why(device: torch.device, dtype: torch.dtype) -> str:
+    """Return why the precision is what it is, and what to know of the device."""
+    has, reason = bfloat16_support(device)
+    name = str(dtype).removeprefix("torch.")
+    why = f"{name} because {reason}" if has == (dtype is torch.bfloat16) else f"{name} was asked for"
+    if device.type == "mps":
+        return f"{why}; nothing has been measured on Apple's GPU yet"
+    if device.type == "cpu" and torch.backends.mps.is_available():
+        return f"{why}; Apple's GPU is used only with the device 'mps', because it has not been measured"
+    return why
 
 
 def _device_name(device: torch.device) -> str:

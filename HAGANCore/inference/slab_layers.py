@@ -38,11 +38,7 @@ class SlabConv:
 
     def runs(self, x: Tensor, slab_bytes: int) -> Iterator[tuple[int, int]]:
         """Yield the runs ``start, stop`` of slices of ``x`` whose output takes about ``slab_bytes``."""
-        channels = self.bias.numel()
-        per_slice = (8 if self.doubles else 1) * channels * x.shape[3] * x.shape[4] * x.element_size()
-        step = max(1, slab_bytes // per_slice)
-        for start in range(0, x.shape[2], step):
-            yield start, min(start + step, x.shape[2])
+        return runs_of(x, self.bias.numel() * (8 if self.doubles else 1), slab_bytes)
 
     def __call__(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Return what the slices ``start`` to ``stop`` of ``x`` (1, C, D, H, W) become in their place."""
@@ -53,6 +49,19 @@ class SlabConv:
             padding = (1 if whole else 3, 1, 1)
             return F.conv_transpose3d(run, self.weight, self.bias, stride=2, padding=padding)
         return F.conv3d(run, self.weight, self.bias, padding=(1 if whole else 0, 1, 1))
+
+
+def runs_of(x: Tensor, values: int, slab_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield the runs ``start, stop`` of slices of ``x`` that become about ``slab_bytes``.
+
+    Args:
+        x: (1, C, D, H, W).
+        values: what each of its voxels becomes.
+        slab_bytes: of the output of a run; one slice is the least.
+    """
+    step = max(1, slab_bytes // (values * x.shape[3] * x.shape[4] * x.element_size()))
+    for start in range(0, x.shape[2], step):
+        yield start, min(start + step, x.shape[2])
 
 
 def _with_neighbours(x: Tensor, start: int, stop: int) -> Tensor:

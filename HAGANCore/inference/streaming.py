@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ..gans.hagan import Generator
 from ..gans.layers import Block, VoxelNorm
 from .slab_layers import ChannelStatistics, PhaseConv, SlabConv, group_norm_relu, voxel_norm_relu_
+from .tap_conv import TapConv, fits
 
 SLAB_BYTES = 8 << 20
 """Activations of one slab. A few MB stay in the processor's cache between the layers."""
@@ -48,7 +49,7 @@ class StreamedGenerator:
         self.slab_bytes = slab_bytes
         self.base_width = common.base_width
         self.linear = common.linear
-        self.common = [self._prepared(block) for block in common.blocks]
+        self.common = [self._prepared_common(block) for block in common.blocks]
         self.low_blocks = [self._prepared(block) for block in low.blocks]
         self.low_output = SlabConv.of(low.output, self.device, dtype)
         self.high, self.high_norm = self._prepared(high.block)
@@ -58,6 +59,13 @@ class StreamedGenerator:
     def _prepared(self, block: nn.Module) -> tuple[SlabConv, nn.Module]:
         assert isinstance(block, Block)
         return SlabConv.of(block.conv, self.device, self.dtype), block.norm
+
+    def _prepared_common(self, block: nn.Module) -> tuple[SlabConv | TapConv, nn.Module]:
+        """Return a block of G^A: small volumes of many channels, where kernels are most of what is read."""
+        assert isinstance(block, Block)
+        if not fits(block.conv, self.device, self.dtype):
+            return self._prepared(block)
+        return TapConv(block.conv, self.dtype), block.norm
 
     @torch.no_grad()
     def features(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -85,7 +93,7 @@ class StreamedGenerator:
         x = self.low_output(x, 0, x.shape[2])[0, 0]
         return x.to(torch.promote_types(x.dtype, torch.float32)).tanh_()
 
-    def _common_block(self, conv: SlabConv, norm: nn.Module, x: Tensor) -> Tensor:
+    def _common_block(self, conv: SlabConv | TapConv, norm: nn.Module, x: Tensor) -> Tensor:
         """Return a block of G^A or G^L; a large one is filled slab by slab and normalised in place."""
         assert isinstance(norm, nn.GroupNorm)
         runs = list(conv.runs(x, max(COMMON_BYTES, self.slab_bytes)))

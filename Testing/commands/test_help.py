@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
 
+from HAGANCore.cli import main
 from HAGANCore.cli.parser import COMMANDS, build_parser
 
 
@@ -20,6 +22,13 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 
 
 ALL = {parser.prog: parser for parser in parsers(build_parser())}
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.split() == ["hagan", version("hagan-core")]
 
 
 def test_commands_and_actions_are_found() -> None:

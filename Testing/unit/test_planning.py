@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from HAGANCore import devices
 from HAGANCore.errors import HaganError
 from HAGANCore.gans.hagan import Architecture
-from HAGANCore.inference import planning
-from HAGANCore.inference.planning import bytes_needed, multiplications, plan, smaller_plan
+from HAGANCore.inference.planning import _about, bytes_needed, multiplications, plan, smaller_plan
 from HAGANCore.inference.streaming import SLAB_BYTES
 from HAGANCore.memory import (
     free_memory,
@@ -35,7 +35,8 @@ def small(size: int = 64) -> Architecture:
 def test_the_plan_is_one_line_with_both_numbers() -> None:
     made = plan(small(), "cpu", "float32", memory_limit=3_000_000_000)
     assert re.fullmatch(
-        r"CPU, \d+ cores?, float32, whole volume: needs 0\.1 GB of 3\.0 GB free, about [\d.]+ s per volume",
+        r"CPU, \d+ cores?, float32, whole volume: needs 0\.1 GB of 3\.0 GB free, "
+        r"about [\d.]+ s per volume; float32 .+",
         made.text,
     )
     assert made.text.startswith(made.summary)
@@ -142,9 +143,37 @@ def test_what_is_not_there_is_named(device: str, precision: str, words: str) -> 
 
 
 def test_bfloat16_is_chosen_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for has, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(planning, "computes_bfloat16", lambda device, has=has: has)
-        assert plan(small(), "cpu").dtype is dtype
+    for flag, dtype in (("amx_bf16", torch.bfloat16), ("", torch.float32)):
+        monkeypatch.setattr(devices, "_onednn_limit", str)
+        monkeypatch.setattr(devices, "_cpu_bfloat16", lambda flag=flag: flag)
+        made = plan(small(), "cpu")
+        assert made.dtype is dtype
+        assert made.why.endswith(f"has {flag or 'no bfloat16 instructions'}")
+
+
+@pytest.mark.parametrize("limit", ["AVX2", "avx2_vnni", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"])
+def test_a_limit_of_the_instruction_set_switches_bfloat16_off(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names are those of oneDNN's documentation; only AVX512_CORE_BF16 and later multiply bfloat16."""
+    monkeypatch.setattr(devices, "_cpu_bfloat16", lambda: "amx_bf16")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    made = plan(small(), "cpu")
+    assert made.dtype is torch.float32
+    assert f"ONEDNN_MAX_CPU_ISA={limit.upper()}" in made.why
+    assert plan(small(), "cpu", "bfloat16").why == "bfloat16 was asked for"
+    for later in ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX10_1_512", "DEFAULT", "ALL"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", later)
+        assert plan(small(), "cpu").dtype is torch.bfloat16, later
+
+
+def test_apples_gpu_is_never_taken_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    made = plan(small())
+    assert made.device.type == "cpu"
+    assert "only with the device 'mps'" in made.text
+    assert devices.choose_device("mps").type == "mps"
 
 
 def test_multiplications_are_those_of_the_layers() -> None:
@@ -157,7 +186,7 @@ def test_multiplications_are_those_of_the_layers() -> None:
     ("seconds", "text"), [(0.004, "0.1 s"), (0.23, "0.2 s"), (3.4, "3 s"), (47, "50 s"), (200, "3 min")]
 )
 def test_times_are_told_with_one_digit(seconds: float, text: str) -> None:
-    assert planning._about(seconds) == text
+    assert _about(seconds) == text
 
 
 # --- memory -------------------

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tolerances import assert_same
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -68,8 +69,8 @@ def test_streaming_equals_the_whole(
         features = streamed.features(z)
         volume, low = streamed_volume(streamed, features), streamed.low(features)
     assert volume.shape == (size, size, size)
-    torch.testing.assert_close(volume, generator(z)[0, 0], rtol=0, atol=1e-10)
-    torch.testing.assert_close(low, generator.low(generator.features(z))[0, 0], rtol=0, atol=1e-10)
+    assert_same(volume, generator(z)[0, 0], generator)
+    assert_same(low, generator.low(generator.features(z))[0, 0], generator)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
@@ -80,7 +81,7 @@ def test_streaming_equals_the_whole_in_float32(normalisation: str) -> None:
     assert streamed.high_slabs() == 16
     volume = streamed_volume(streamed, streamed.features(z))
     assert volume.std() > 0.2
-    torch.testing.assert_close(volume, generator(z)[0, 0], rtol=0, atol=1e-4)
+    assert_same(volume, generator(z)[0, 0], generator)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
@@ -102,7 +103,7 @@ def test_the_class_is_heard() -> None:
     for label in (0, 2):
         classes = one_hot(torch.tensor([label]), 3).double()
         volumes.append(streamed_volume(streamed, streamed.features(z, classes)))
-        torch.testing.assert_close(volumes[-1], generator(z, classes)[0, 0], rtol=0, atol=1e-10)
+        assert_same(volumes[-1], generator(z, classes)[0, 0], generator)
     assert (volumes[0] - volumes[1]).abs().max() > 0.01
 
 
@@ -159,7 +160,7 @@ def test_a_convolution_of_runs_is_the_convolution(depth: int, step: int, doubles
     slab_conv = SlabConv.of(conv, torch.device("cpu"), torch.float64)
     x = torch.randn(1, 3, depth, 6, 4, dtype=torch.float64)
     runs = [slab_conv(x, start, min(start + step, depth)) for start in range(0, depth, step)]
-    torch.testing.assert_close(torch.cat(runs, dim=2), conv(x), rtol=0, atol=1e-12)
+    assert_same(torch.cat(runs, dim=2), conv(x), conv)
 
 
 def test_phases_are_the_upsampling_convolution() -> None:
@@ -169,7 +170,7 @@ def test_phases_are_the_upsampling_convolution() -> None:
     phases = PhaseConv(conv, torch.device("cpu"), torch.float64)
     # The slices outside the volume are zero, so they add nothing.
     parts = nn.functional.pad(phases.contributions(x), (0, 0, 0, 0, 0, 0, 1, 1))
-    torch.testing.assert_close(phases.between(parts)[1:-1], conv(x)[0, 0], rtol=0, atol=1e-12)
+    assert_same(phases.between(parts)[1:-1], conv(x)[0, 0], conv)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
