@@ -36,6 +36,8 @@ class ExplorePanel(Panel):
         self.recorder = Recorder(context, self.ui, self.wish_at, self._show_state)
         self.exporter = Exporter(context, self.ui, self.recorder, self._show_state)
         self.jobs = [self.exporter.job]
+        # Asked of the widget: PythonQt takes an empty layout for false, and `ui` has nothing that is false.
+        self._directions_layout = self.ui.directionsWidget.layout()
         self.ui.exploreLatentSelector.addAttribute("vtkMRMLTextNode", provenance.ROLE, latents.ROLE)
         self.ui.exploreLatentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._latent_chosen)
         self.ui.resetAllButton.connect("clicked()", self.reset_all)
@@ -53,7 +55,7 @@ class ExplorePanel(Panel):
         self.steps.forget()
         self.recorder.stop()
         for row in self.rows:
-            self.ui.directionsLayout.removeWidget(row.widget)
+            self._directions_layout.removeWidget(row.widget)
             row.widget.setParent(None)
             row.widget.deleteLater()
         self.rows = [
@@ -62,7 +64,7 @@ class ExplorePanel(Panel):
             if range_of(direction) is not None
         ]
         for row in self.rows:
-            self.ui.directionsLayout.addWidget(row.widget)
+            self._directions_layout.addWidget(row.widget)
         line_up(self.rows)
         self._shown_start, self._note = False, ""
         self._restore_amounts()
