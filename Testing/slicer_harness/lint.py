@@ -140,13 +140,13 @@ def _of_widget(node: ast.AST, widgets: dict[str, set[str]], is_called: bool) -> 
 
 
 def _of_empty(node: ast.AST, widgets: dict[str, set[str]]) -> Iterator[str]:
-    """`self.ui.NAME` of what is false while it is empty: `ui` leaves out what is false when the file loads."""
+    """`self.ui.NAME` of what is false while it is empty: `ui` leaves out what is false."""
     names = _chain(node)
     if len(names) < 2 or names[-2] not in ("ui", "_ui"):
         return
     for kind in sorted(widgets.get(names[-1], ())):
         if any(name in law()[kind].methods for name in FALSY_BY):
-            yield f"{names[-1]} is a {kind}, which `ui` lacks while it is empty; ask its widget, as in layout()"
+            yield f"{names[-1]} is a {kind}: `ui` has none while it is empty; ask its widget, as in layout()"
 
 
 def _of_truth(node: ast.AST) -> Iterator[str]:
