@@ -93,6 +93,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/segmentation/refine.py
   HAGANCore/segmentation/segment.py
   HAGANCore/segmentation/spine.py
+  HAGANCore/segmentation/surfaces.py
   HAGANCore/segmentation/thick.py
   HAGANCore/training/__init__.py
   HAGANCore/training/augment.py
@@ -115,6 +116,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/checks.py
   HAGANCore/volumes/cohort.py
   HAGANCore/volumes/dicom.py
+  HAGANCore/volumes/difference.py
   HAGANCore/volumes/io.py
   HAGANCore/volumes/itk.py
   HAGANCore/volumes/lock.py
@@ -153,6 +155,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/worker/handlers.py
   HAGANCore/worker/job.py
   HAGANCore/worker/library.py
+  HAGANCore/worker/meshes.py
   HAGANCore/worker/protocol.py
   HAGANCore/worker/requests.py
   HAGANCore/worker/server.py

@@ -8,7 +8,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from .scene import display, provenance
+from .scene import camera, display, provenance
 from .scene.results import Nodes
 
 
@@ -22,6 +22,7 @@ def show_result(scene: Any, nodes: Nodes, modality: str) -> None:
     display.volume_rendering(scene, nodes.volume, modality, visible=nodes.segmentation is None)
     if nodes.segmentation is not None:
         display.show_segmentation(nodes.segmentation)
+    camera.look_at(scene, nodes.volume, nodes.segmentation)
     if nodes.table is not None:
         display.show_table(nodes.table)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import slicer
@@ -15,6 +15,9 @@ from ..panel import Context, Job, Panel
 from ..scene import display, provenance, results
 from ..sent import SentVolume
 from ..showing import error_text, show_result
+
+_Made = tuple[results.Nodes, dict[str, Any]]
+"""The nodes of an encoding and the message they came in."""
 
 
 class EncodePanel(Panel):
@@ -118,12 +121,15 @@ class EncodePanel(Panel):
         self.job.start(
             "encode",
             _("Encoding"),
-            on_result=lambda result: self._finished(scan_id, model, result),
+            on_result=lambda made: self._finished(scan_id, model, made),
+            in_turns=lambda result: self._add(scan_id, result),
             model=model["path"],
             volume=wire,
             refine=chosen.refineSteps,
             force=chosen.force,
             segment=chosen.segment and self.ui.segmentCheckBox.enabled,
+            surfaces=True,
+            difference=True,
             **{"class": chosen.className or None},
         )
 
@@ -141,15 +147,24 @@ class EncodePanel(Panel):
         self._say_check("\n".join(lines) or _("✓ The scan is what the model needs."))
         self._update()
 
-    def _finished(self, scan_id: str, model: dict[str, Any], result: dict[str, Any]) -> None:
+    def _add(self, scan_id: str, result: dict[str, Any]) -> Generator[None, None, _Made | None]:
+        """Add the result to the scene piece by piece; None where its scan is gone."""
         scene = self.context.scene
         scan = scene.GetNodeByID(scan_id)
         if scan is None:
-            release(result["reconstruction"], result["labels"], result["scan_labels"])
+            release(*(result[key] for key in results.ARRAYS))
+            return None
+        scene.SaveStateForUndo()
+        nodes = yield from results.add_encoded_in_turns(scene, result, scan)
+        return nodes, result
+
+    def _finished(self, scan_id: str, model: dict[str, Any], added: _Made | None) -> None:
+        scene = self.context.scene
+        scan = scene.GetNodeByID(scan_id)
+        if added is None or scan is None:
             self.context.show_error(_("The scan was deleted while it was encoded; the result is dropped."))
             return
-        scene.SaveStateForUndo()
-        made = results.add_encoded(scene, result, scan)
+        made, result = added
         show_result(scene, made, model["modality"])
         self._scan_id = scan_id
         self.context.node_made(made.latent)

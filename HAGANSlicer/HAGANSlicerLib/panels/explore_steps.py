@@ -85,6 +85,7 @@ class NewestStep:
                 quality=wish.quality,
                 exact=wish.exact,
                 segment=True,
+                surfaces=True,
             )
         )
         self._request = number[0]
