@@ -59,7 +59,8 @@ class ModuleWindow:
             panel.exit()
 
     def scene_closing(self) -> None:
-        """Stop and drop what belongs to the scene that closes."""
+        """Stop and drop what belongs to the scene that closes, and what was said of it."""
+        self.show_message("")
         for panel in self.all_panels:
             panel.scene_closing()
         self.use_parameters(None)

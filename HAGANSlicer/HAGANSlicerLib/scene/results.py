@@ -84,7 +84,10 @@ def add_encoded(
         try:
             next(work)
         except StopIteration as ended:
-            return cast(Nodes, ended.value)
+            nodes = cast(Nodes, ended.value)
+            for segmentation in filter(None, (nodes.segmentation, nodes.scan_segmentation)):
+                display.show_segmentation(segmentation)
+            return nodes
 
 
 def add_encoded_in_turns(
@@ -92,7 +95,8 @@ def add_encoded_in_turns(
 ) -> Generator[None, None, Nodes]:
     """Do what :func:`add_encoded` does in pieces: a volume of 35 million voxels takes 0.1 s to copy alone.
 
-    Where it is closed before its end, the nodes made so far stay and the files are removed all the same.
+    The segments stay hidden, or the views would draw them between two pieces. Where it is closed before its
+    end, the nodes made so far stay and the files are removed all the same.
     """
     scan = scan_node.GetName()
     wire = result["reconstruction"]
@@ -113,14 +117,14 @@ def add_encoded_in_turns(
         yield
         title = _("{name} reconstruction segments").format(name=scan)
         segmentation = _add_labels(scene, volume, result.get("labels"), title, facts)
+        _hide(segmentation)
         yield
         title = _("{name} segments").format(name=scan)
         scan_segmentation = _add_labels(
             scene, scan_node, result.get("scan_labels"), title, {"scan": scan}, synthetic=False
         )
+        _hide(scan_segmentation)
         table = _encoded_measurements(scene, result, scan_node, volume)
-        yield
-        display.volume_rendering(scene, volume, wire.get("modality", "CT"), visible=False)
         yield
         nodes = Nodes(
             volume=volume,
@@ -134,6 +138,11 @@ def add_encoded_in_turns(
         return _filed(scene, nodes, folder_item)
     finally:
         release(*(result.get(key) for key in ARRAYS))
+
+
+def _hide(segmentation: Any) -> None:
+    if segmentation is not None:
+        display.show_segmentation(segmentation, visible=False)
 
 
 def _encoded_measurements(scene: Any, result: Mapping[str, Any], scan_node: Any, volume_node: Any) -> Any:
