@@ -186,7 +186,10 @@ class ExplorePanel(Panel):
         self.recorder.give_way()
         measured = result["measurements"] or {}
         for row in self.rows:
-            row.show_measured(measured.get(row.target), result["quality"] == "preview", not wish.steps)
+            if self.steps.outlined:
+                row.show_measured(measured.get(row.target), result["quality"] == "preview", not wish.steps)
+            else:
+                row.show_measuring()
         for note in result["notes"]:
             self.context.status(note)
         self._note = (result["reached"] or {}).get("note", "")
