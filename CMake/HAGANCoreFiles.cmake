@@ -60,6 +60,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/inference/refine.py
   HAGANCore/inference/slab_layers.py
   HAGANCore/inference/streaming.py
+  HAGANCore/inference/tap_conv.py
   HAGANCore/inference/whole.py
   HAGANCore/latent/__init__.py
   HAGANCore/latent/build.py
@@ -118,6 +119,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/segmentation/segment.py
   HAGANCore/segmentation/segmenter.py
   HAGANCore/segmentation/spine.py
+  HAGANCore/segmentation/surfaces.py
   HAGANCore/segmentation/thick.py
   HAGANCore/training/__init__.py
   HAGANCore/training/checkpoint.py
@@ -140,6 +142,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/volumes/dicom.py
   HAGANCore/volumes/dicomfacts.py
   HAGANCore/volumes/dicomstack.py
+  HAGANCore/volumes/difference.py
   HAGANCore/volumes/gzipped.py
   HAGANCore/volumes/io.py
   HAGANCore/volumes/itk.py
@@ -184,6 +187,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/worker/handlers.py
   HAGANCore/worker/job.py
   HAGANCore/worker/library.py
+  HAGANCore/worker/meshes.py
   HAGANCore/worker/protocol.py
   HAGANCore/worker/requests.py
   HAGANCore/worker/server.py

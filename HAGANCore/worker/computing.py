@@ -16,11 +16,14 @@ from ..errors import HaganError
 from ..models.registry import resolve_model
 from ..processes import available_cores
 from ..progress import Progress, part_of
-from ..segmentation import Segmentation, segment
+from ..segmentation import LABELS, Segmentation, segment
+from ..segmentation.surfaces import FULL_MM, PREVIEW_MM, surfaces_of
+from ..volumes.difference import difference_of, spread_of
 from ..volumes.measurable import require_measurable
 from ..volumes.provenance import SYNTHETIC_NOTICE
 from ..volumes.volume import Volume
 from .job import Job
+from .meshes import surfaces_to_wire
 from .protocol import PROTOCOL
 from .stepping import Stepping
 from .wire import array_to_wire, volume_from_wire, wire_of
@@ -124,8 +127,12 @@ class Computing:
                 latent = model.latent(wanted["seed"] + index, wanted["class"], wanted["truncation"])
                 share = 0.5 if wanted["segment"] else 1.0
                 volume = model.decode(latent, wanted["preview"], part_of(progress, 0.0, share))
-            labels = self._labels(volume, part_of(progress, share, 1.0)) if wanted["segment"] else None
-            job.check()
+            labels = None
+            if wanted["segment"]:
+                found = segment(volume, part_of(progress, share, 1.0))
+                labels = self._labels_of(job, found)
+            else:
+                job.check()
             job.part(
                 {
                     "index": index,
@@ -163,10 +170,13 @@ class Computing:
             encoding = model.encode(
                 scan, wanted["refine"], wanted["class"], wanted["force"], part_of(job.progress, 0.0, share)
             )
-        labels = scan_labels = None
+        labels = scan_labels = difference = None
         if wanted["segment"]:
-            labels = self._labels(encoding.reconstruction, part_of(job.progress, share, 0.8))
-            scan_labels = self._labels(scan, part_of(job.progress, 0.8, 0.95))
+            found = segment(encoding.reconstruction, part_of(job.progress, share, 0.8))
+            of_scan = segment(scan, part_of(job.progress, 0.8, 0.95))
+            labels, scan_labels = self._labels_of(job, found), self._labels_of(job, of_scan)
+        if wanted["difference"]:
+            difference = self._difference(encoding.reconstruction, scan)
         errors = _errors_of(encoding, model, self._own_error(model, part_of(job.progress, 0.95, 0.98)))
         job.progress(0.98, "handing over")
         return {
@@ -175,6 +185,7 @@ class Computing:
             "errors": errors,
             "labels": labels,
             "scan_labels": scan_labels,
+            "difference": difference,
             "warnings": [line for line in encoding.warnings if line not in model.notes],
             "notes": [*scan.meta.get("notes", ()), *notes],
             "seconds": {name: round(value, 3) for name, value in encoding.seconds.items()},
@@ -204,7 +215,7 @@ class Computing:
         labels = measurements = None
         if wanted["segment"] and model.profile.modality == "CT":
             found = found or segment(volume, part_of(job.progress, 0.8, 0.95))
-            labels = self._labels_of(found)
+            labels = self._labels_of(job, found, PREVIEW_MM if preview else FULL_MM)
             measurements = labels["measurements"] | _moved_targets(model, volume, found)
         job.check()
         return {
@@ -223,21 +234,25 @@ class Computing:
         job.progress(0.0, "reading the volume")
         volume = volume_from_wire(job.arguments["volume"])
         require_measurable(volume)
-        labels = self._labels(volume, job.progress)
+        found = segment(volume, job.progress)
+        labels = self._labels_of(job, found)
         return {"labels": labels, "seconds": round(time.perf_counter() - begun, 3)}
 
-    def _labels(self, volume: Volume, progress: Progress) -> dict[str, Any]:
-        return self._labels_of(segment(volume, progress))
-
-    def _labels_of(self, found: Segmentation) -> dict[str, Any]:
+    def _labels_of(self, job: Job, found: Segmentation, edge_mm: float = FULL_MM) -> dict[str, Any]:
+        made = None
+        if job.arguments["surfaces"]:
+            made = surfaces_of(found.labels, found.geometry, tuple(LABELS.values()), edge_mm)
+        job.check()  # before there are files, which nobody would remove after a cancel
         wire = array_to_wire(self.session, found.labels, found.geometry.to_dict())
-        return {
-            **wire,
+        wire |= {
             "measurements": _rounded(found),
             "complete": found.complete,
             "remarks": found.remarks(),
             "doubts": [doubt.message for doubt in found.doubts],
         }
+        if made is not None:
+            wire["surfaces"] = surfaces_to_wire(self.session, made)
+        return wire
 
     def _own_error(self, model: Model, progress: Progress) -> float | None:
         """Return the model's error on its own volumes, worked out once for a loaded model."""
@@ -246,6 +261,11 @@ class Computing:
         if self._own is None or self._own[0] is not model:
             self._own = (model, own_error(model, progress))
         return self._own[1]
+
+    def _difference(self, reconstruction: Volume, scan: Volume) -> dict[str, Any]:
+        difference = difference_of(reconstruction.array, scan.array)
+        wire = array_to_wire(self.session, difference, scan.geometry.to_dict())
+        return {**wire, "spread": spread_of(difference)}
 
     def _loaded(self, name: str, device: str | None = None) -> Model:
         """Return a model, kept from the last request where its file is still the same.

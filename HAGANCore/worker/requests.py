@@ -89,6 +89,7 @@ REQUESTS: dict[str, Arguments] = {
         "truncation": (_TRUNCATION, 1.0),
         "preview": (_FLAG, False),
         "segment": (_FLAG, False),
+        "surfaces": (_FLAG, False),
     },
     "check": {**_MODEL, **_VOLUME},
     "encode": {
@@ -98,6 +99,8 @@ REQUESTS: dict[str, Arguments] = {
         "class": (_CLASS, None),
         "force": (_FLAG, False),
         "segment": (_FLAG, False),
+        "surfaces": (_FLAG, False),
+        "difference": (_FLAG, False),
     },
     "step": {
         **_MODEL,
@@ -105,10 +108,11 @@ REQUESTS: dict[str, Arguments] = {
         "steps": (_STEPS, REQUIRED),
         "quality": (_QUALITY, "preview"),
         "segment": (_FLAG, True),
+        "surfaces": (_FLAG, False),
         "exact": (_FLAG, False),
         "on_scan": (_FLAG, False),
     },
-    "segment": dict(_VOLUME),
+    "segment": {**_VOLUME, "surfaces": (_FLAG, False)},
     "export": {"volumes": (_OBJECTS, REQUIRED)},
     "preprocess": {
         "volumes": (_or_null(_OBJECTS), None),

@@ -80,15 +80,19 @@ def open_array(wire: Mapping[str, Any]) -> npt.NDArray:
 
 
 def release(*wires: Mapping[str, Any] | None) -> None:
-    """Remove the files of volumes and label maps that are no longer needed; None is passed over.
+    """Remove the files of volumes, label maps and their surfaces that are not needed any more.
+
+    None is passed over.
 
     An array that is still open stays usable, except on Windows, where the file then stays until the end of
     the session.
     """
     for wire in wires:
-        if wire and "array" in wire:
+        surfaces = (wire or {}).get("surfaces") or {}
+        paths = [(wire or {}).get("array"), surfaces.get("vertices"), surfaces.get("triangles")]
+        for path in filter(None, paths):
             with suppress(OSError):
-                Path(str(wire["array"])).unlink(missing_ok=True)
+                Path(str(path)).unlink(missing_ok=True)
 
 
 def volume_from_wire(wire: Mapping[str, Any]) -> Volume:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import qt
@@ -28,6 +28,7 @@ class Job:
         self._changed = changed or (lambda running: None)
         self._request: int | None = None
         self._run = 0
+        self._work: Generator[None, None, Any] | None = None
         self._title = ""
         self._place = place
         layout = qt.QGridLayout(place)
@@ -55,15 +56,18 @@ class Job:
         request: str,
         title: str,
         /,
-        on_result: Callable[[dict[str, Any]], None],
+        on_result: Callable[[Any], None],
         on_part: Callable[[dict[str, Any]], None] | None = None,
         on_error: Callable[[str, str], None] | None = None,
+        in_turns: Callable[[dict[str, Any]], Generator[None, None, Any]] | None = None,
         **arguments: Any,
     ) -> None:
         """Send ``request`` and show it under ``title`` until it ends.
 
-        Errors are shown to the user; ``on_error(kind, message)`` is called in addition. After
-        :meth:`abandon` none of the callbacks is called any more.
+        ``in_turns`` takes a large result apart: the event loop has a turn after each of its pieces, so that
+        the window goes on, and what it returns is the result. Errors are shown to the user;
+        ``on_error(kind, message)`` is called in addition. After :meth:`abandon` none of the callbacks is
+        called any more.
         """
         if self.running:
             raise RuntimeError("A job runs one request at a time.")
@@ -74,7 +78,7 @@ class Job:
         self._place.setVisible(True)
         self._request = self._context.worker.request(
             request,
-            on_result=self._of_this_run(lambda result: self._finished(on_result, result)),
+            on_result=self._of_this_run(lambda result: self._arrived(on_result, in_turns, result)),
             on_error=self._of_this_run(lambda kind, message: self._failed(on_error, kind, message)),
             on_progress=self._of_this_run(self._show),
             on_part=self._of_this_run(on_part) if on_part else None,
@@ -119,7 +123,32 @@ class Job:
         shown = f"{self._title}: {text}" if new else self._title
         self.label.setText(shown if remaining_s is None else f"{shown} · {time_left(remaining_s)}")
 
-    def _finished(self, on_result: Callable[[dict[str, Any]], None], result: dict[str, Any]) -> None:
+    def _arrived(
+        self,
+        on_result: Callable[[Any], None],
+        in_turns: Callable[[dict[str, Any]], Generator[None, None, Any]] | None,
+        result: dict[str, Any],
+    ) -> None:
+        if in_turns is None:
+            self._finished(on_result, result)
+            return
+        self.cancel_button.setEnabled(False)  # it takes less than the second that Cancel may take
+        self._work = in_turns(result)
+        self._take_turn(on_result)
+
+    def _take_turn(self, on_result: Callable[[Any], None]) -> None:
+        work = self._work
+        try:
+            next(work)
+        except StopIteration as ended:
+            self._finished(on_result, ended.value)
+        except Exception:
+            self._end()
+            raise
+        else:
+            qt.QTimer.singleShot(0, self._of_this_run(lambda: self._take_turn(on_result)))
+
+    def _finished(self, on_result: Callable[[Any], None], result: Any) -> None:
         self._end()
         on_result(result)
 
@@ -136,6 +165,9 @@ class Job:
     def _end(self) -> None:
         self._run += 1
         self._request = None
+        work, self._work = self._work, None
+        if work is not None:
+            work.close()
         self._place.setVisible(False)
         self._changed(False)
 

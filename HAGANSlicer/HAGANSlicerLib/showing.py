@@ -8,20 +8,27 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from .scene import display, provenance
+from .scene import camera, display, provenance
 from .scene.results import Nodes
+
+LARGEST_PREPARED = 256**3
 
 
 def show_result(scene: Any, nodes: Nodes, modality: str) -> None:
     """Show a volume in the slice views and its segments, or else its volume rendering, in 3D.
 
-    Volume rendering with the modality's preset is prepared in any case; over surfaces it would hide them.
+    Volume rendering with the modality's preset is prepared in any case; over surfaces it would hide them. A
+    volume of more than :data:`LARGEST_PREPARED` voxels has it only where it is shown: the module looks
+    through all voxels for their range, half a second in which the window stands still.
     """
     hide_results(scene)
     display.show_volume(scene, nodes.volume)
-    display.volume_rendering(scene, nodes.volume, modality, visible=nodes.segmentation is None)
+    alone = nodes.segmentation is None
+    if alone or nodes.volume.GetImageData().GetNumberOfPoints() <= LARGEST_PREPARED:
+        display.volume_rendering(scene, nodes.volume, modality, visible=alone)
     if nodes.segmentation is not None:
         display.show_segmentation(nodes.segmentation)
+    camera.look_at(scene, nodes.volume, nodes.segmentation)
     if nodes.table is not None:
         display.show_table(nodes.table)
 

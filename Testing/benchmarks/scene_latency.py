@@ -153,7 +153,7 @@ class Explorer:
         return found
 
     def _see(self, what: str) -> None:
-        self._seen[what] = time.perf_counter()
+        self._seen.setdefault(what, time.perf_counter())  # the volume comes alone first, then with outlines
 
     def _idle(self) -> bool:
         return self._panel.steps.running is None

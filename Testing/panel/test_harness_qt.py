@@ -317,3 +317,22 @@ def test_exceptions_that_qt_and_vtk_swallow_are_noticed(where, no_swallowed_exce
     assert [str(error) for error in no_swallowed_exceptions] == ["in a slot"]
     no_swallowed_exceptions.clear()
     capfd.readouterr()
+
+
+def test_what_is_empty_is_false_and_not_found_by_name_as_in_slicer():
+    box = qt.QWidget()
+    box.setObjectName("box")
+    layout = qt.QVBoxLayout(box)
+    layout.setObjectName("rows")
+    assert not layout
+    assert not hasattr(slicer.util.childWidgetVariables(box), "rows")
+    assert box.layout() is layout
+    layout.addWidget(qt.QLabel("one"))
+    assert layout
+    assert slicer.util.childWidgetVariables(box).rows is layout
+    assert not qt.QMenu()
+    assert not qt.QSize()
+    assert qt.QSize(1, 1)
+    assert not qt.QUrl()
+    assert qt.QUrl("file:///tmp")
+    assert qt.QPushButton()  # without a text it is there all the same

@@ -210,6 +210,25 @@ def test_the_check_of_python_code_finds_what_fails_in_slicer(code, message, tmp_
     assert any(message in line for line in problems(path, {"slider": {"ctkSliderWidget"}}))
 
 
+@pytest.mark.parametrize(
+    ("line", "kind", "found"),
+    [
+        ("self.ui.thing.addWidget(w)", "QVBoxLayout", True),
+        ("self._thing = self._ui.thing", "QGridLayout", True),
+        ("self.ui.thing.addAction(a)", "QMenu", True),
+        ("self.ui.thing.layout().addWidget(w)", "QWidget", False),
+        ("if self.ui.thing:\n    pass", "QWidget", True),
+        ("a = b or not self.ui.thing", "QWidget", True),
+        ("a = b if w.layout() else c", "QWidget", True),
+        ("if w.layout() is not None and self.ui.thing.enabled:\n    pass", "QWidget", False),
+    ],
+)
+def test_the_check_of_python_code_finds_what_an_empty_object_breaks(line, kind, found, tmp_path):
+    path = tmp_path / "code.py"
+    path.write_text(line)
+    assert bool(problems(path, {"thing": {kind}})) == found
+
+
 def test_the_check_of_python_code_accepts_what_works_in_slicer(tmp_path):
     path = tmp_path / "code.py"
     path.write_text(

@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from HAGANSlicerLib.scene import display, segments, volumes
+from HAGANSlicerLib.scene import display, results, segments, volumes
+from HAGANSlicerLib.showing import show_result
 from PIL import Image
 from slicer_harness.four_up import FourUp
 from slicer_harness.scene import boot
+from slicer_harness.views import write_png
+
+from HAGANCore.segmentation.surfaces import surfaces_of
+from HAGANCore.volumes.volume import Geometry
+from HAGANCore.worker.meshes import surfaces_to_wire
+from HAGANCore.worker.wire import open_array
 
 RIGHT, LEFT, BONE = segments.STRUCTURES
 
@@ -184,6 +191,62 @@ def test_two_volumes_are_seen_from_the_same_place(a_shown_phantom: Any, a_scene:
     views.show(node, lung)
     seen_from = views.three_d.renderer.GetActiveCamera().GetPosition()
     assert seen_from != pytest.approx(camera.GetPosition()), "a single lung is seen from nearer"
+
+
+def _with_ready_surfaces(part: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a message with the surfaces that the worker makes of its labels."""
+    labels, place = open_array(part["labels"]), part["labels"]["geometry"]
+    geometry = Geometry.from_dict({**place, "shape": labels.shape})
+    part["labels"]["surfaces"] = surfaces_to_wire(folder, surfaces_of(labels, geometry, (1, 2, 3)))
+    return part
+
+
+def _around(picture: np.ndarray) -> np.ndarray:
+    """Return where a 3D picture shows something before its background, a gradient from top to bottom."""
+    return np.abs(picture.astype(int) - picture[:, :1].astype(int)).max(2) > 25
+
+
+def test_the_3d_view_is_turned_to_a_new_result_and_then_left_alone(
+    a_scene: Any, a_four_up: FourUp, a_generated_part: Any, tmp_path: Path
+) -> None:
+    view = a_four_up.three_d
+    view.hide_box()
+    camera = a_scene.GetFirstNodeByClass("vtkMRMLCameraNode")
+    camera.SetFocalPoint(900, -700, 2_000)  # where an earlier result was looked at
+    camera.SetPosition(900, -200, 2_000)
+    nodes = results.add_generated(a_scene, _with_ready_surfaces(a_generated_part(7), tmp_path))
+    show_result(a_scene, nodes, "CT")
+    picture = view.image()
+    shown = _around(picture)
+    assert shown[50:150, 50:150].mean() > 0.3
+    assert not shown[:2].any()
+    assert not shown[-2:].any()
+    assert not shown[:, -2:].any()
+    view_direction = np.subtract(camera.GetPosition(), camera.GetFocalPoint())
+    assert view_direction / np.linalg.norm(view_direction) == pytest.approx([0, 1, 0])  # as it was
+    camera.SetPosition(400, 400, 300)
+    own = camera.GetPosition(), camera.GetFocalPoint()
+    step = {**_with_ready_surfaces(a_generated_part(8), tmp_path), "quality": "full"}
+    results.show_step(a_scene, step, "", nodes)
+    view.image()
+    assert (camera.GetPosition(), camera.GetFocalPoint()) == own
+
+
+def test_ready_surfaces_look_like_the_application_s_own(
+    a_scene: Any, a_four_up: FourUp, a_generated_part: Any, tmp_path: Path
+) -> None:
+    view = a_four_up.three_d
+    view.hide_box()
+    part = _with_ready_surfaces(a_generated_part(7), tmp_path)
+    nodes = results.add_generated(a_scene, part)
+    show_result(a_scene, nodes, "CT")
+    ready = view.image()
+    nodes.segmentation.GetSegmentation().CreateRepresentation("Closed surface", True)
+    own = view.image()
+    write_png(np.hstack([ready, own]), tmp_path / "ready_and_own.png")
+    assert (_around(ready) != _around(own)).mean() < 0.05  # its own are smaller: they shrink
+    both = _around(ready) & _around(own)
+    assert np.abs(ready[both].astype(int) - own[both]).mean() < 30  # mirrored or inside out it is twice that
 
 
 def test_neither_box_nor_axis_labels_after_a_scene_was_closed(a_four_up: FourUp) -> None:

@@ -94,6 +94,18 @@ def test_a_volume_s_own_attributes_make_it_again_bit_for_bit(
     assert np.array_equal(volume.array, volumes.volume_of(node)[0])
 
 
+def test_what_is_added_in_turns_leaves_no_files_when_the_scene_closes_between_two(
+    a_scene: Any, an_encode_result: Any, a_phantom: Any, tmp_path: Path
+) -> None:
+    scan = a_phantom[0]
+    scan_node = volumes.add_volume(a_scene, scan.array, scan.geometry.to_dict(), "patient")
+    work = results.add_encoded_in_turns(a_scene, an_encode_result(scan), scan_node)
+    next(work)
+    assert list(tmp_path.glob("*.npy"))
+    work.close()
+    assert not list(tmp_path.glob("*.npy"))
+
+
 def test_an_encoded_scan_brings_everything_on_the_scan_s_own_grid(
     a_scene: Any, an_encode_result: Any, the_demo_model: HAGANCore.Model, real_scans: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 
 FILE = Path(__file__).with_name("slicer_qt_api.json")
+FALSY_BY = ("isEmpty", "isNull")
+"""PythonQt makes a class's `__nonzero__` of these: an empty layout or menu, a null icon are false."""
 
 
 class NotInHarness(NotImplementedError):

@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
-from .law import ClassLaw, law, names_of, normalized
+from .law import FALSY_BY, ClassLaw, law, names_of, normalized
 
 _WORDS = r"[A-Za-z]{2,}[,;:]? [A-Za-z(]"
 _WORD = r"(^|\s)[a-z]{3,}(?![a-z_])"
@@ -90,6 +90,7 @@ def problems(path: Path, widgets: dict[str, set[str]]) -> list[str]:
     found = []
     for node in ast.walk(tree):
         texts = [*_of_module(node), *_of_widget(node, widgets, node in called), *_of_call(node, widgets)]
+        texts += [*_of_empty(node, widgets), *_of_truth(node)]
         found += [f"{path.name}:{getattr(node, 'lineno', 0)}: {text}" for text in [*texts, *_of_import(node)]]
     return found
 
@@ -136,6 +137,36 @@ def _of_widget(node: ast.AST, widgets: dict[str, set[str]], is_called: bool) -> 
         yield f"{name}.{member} is not in {', '.join(sorted(widgets[name]))}"
     elif is_called and not any(_is_callable(entry, member) for entry in laws):
         yield f"{name}.{member} is a property of {', '.join(sorted(widgets[name]))}: it is not called"
+
+
+def _of_empty(node: ast.AST, widgets: dict[str, set[str]]) -> Iterator[str]:
+    """`self.ui.NAME` of what is false while it is empty: `ui` leaves out what is false."""
+    names = _chain(node)
+    if len(names) < 2 or names[-2] not in ("ui", "_ui"):
+        return
+    for kind in sorted(widgets.get(names[-1], ())):
+        if any(name in law()[kind].methods for name in FALSY_BY):
+            yield f"{names[-1]} is a {kind}: `ui` has none while it is empty; ask its widget, as in layout()"
+
+
+def _of_truth(node: ast.AST) -> Iterator[str]:
+    """A Qt object whose truth is asked, where only `is None` tells whether it is there."""
+    tested: list[ast.expr] = []
+    if isinstance(node, ast.If | ast.While | ast.IfExp):
+        tested = [node.test]
+    elif isinstance(node, ast.BoolOp):
+        tested = node.values
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        tested = [node.operand]
+    for value in tested:
+        names = _chain(value.func if isinstance(value, ast.Call) else value)
+        of_ui = not isinstance(value, ast.Call) and names[-2:-1] in (["ui"], ["_ui"])
+        if of_ui or names[-1:] in _QT_OBJECTS:
+            yield f"the truth of {'.'.join(names)} says whether it is empty; use `is not None`"
+
+
+_QT_OBJECTS = [[name] for name in ("layout", "menu", "itemAt", "_process", "widget")]
+"""Names of members that give a Qt object, or None."""
 
 
 def _is_callable(entry: ClassLaw, member: str) -> bool:

@@ -18,7 +18,7 @@ import shiboken6
 from PySide6 import QtCore
 
 from .connections import Signal, connect, disconnect, reporting
-from .law import ClassLaw, NotInHarness, law
+from .law import FALSY_BY, ClassLaw, NotInHarness, law
 
 IMPLEMENTATIONS: dict[str, type] = {}
 """Name of a class: the PySide6 class, or the stand-in, that does its work."""
@@ -177,7 +177,8 @@ class PythonQtObject(metaclass=PythonQtClass):
         return id(self._qt) if _is_qobject(self._qt) else hash(type(self))
 
     def __bool__(self) -> bool:
-        return True
+        """False for what is empty or null: PythonQt makes `__nonzero__` of isEmpty() and isNull()."""
+        return not any(getattr(self._qt, name)() for name in FALSY_BY if name in self._law.methods)
 
     def __repr__(self) -> str:
         return f"{self._law.name} ({self._law.name} at: {id(self._qt):#x})"

@@ -69,9 +69,13 @@ class _View:
         self.managers.SetRenderer(self.renderer)
         self.managers.Initialize(factory, self.renderer)
 
+    def draw(self) -> None:
+        """Render, without reading the picture."""
+        self.window.Render()
+
     def image(self) -> Picture:
         """Render and return the picture, (height, width, RGB), first row at the top."""
-        self.window.Render()
+        self.draw()
         grab = vtk.vtkWindowToImageFilter()
         grab.SetInput(self.window)
         grab.ReadFrontBufferOff()
@@ -139,10 +143,10 @@ class SliceView(_View):
         x, y, _, _ = to_ras.MultiplyPoint((*ras, 1.0))
         return self.window.GetSize()[1] - 1 - round(y), round(x)
 
-    def image(self) -> Picture:
-        """Render and return the picture, (height, width, RGB), first row at the top."""
+    def draw(self) -> None:
+        """Render what the slice's logic has."""
         self._mapper.SetInputConnection(self.logic.GetImageDataConnection())
-        return super().image()
+        super().draw()
 
 
 class ThreeDView(_View):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import slicer
@@ -22,6 +22,9 @@ _FAR = 2.0
 
 Demonstration model: 1.7 times for a phantom, 3.6 for patients' thoraces, 5.0 for an abdomen, 7.6 for a head.
 """
+
+_Made = tuple[results.Nodes, dict[str, Any]]
+"""The nodes of an encoding and the message they came in."""
 
 
 class EncodePanel(Panel):
@@ -140,12 +143,15 @@ class EncodePanel(Panel):
         self.job.start(
             "encode",
             _("Encoding"),
-            on_result=lambda result: self._finished(scan_id, model, result),
+            on_result=lambda made: self._finished(scan_id, model, made),
+            in_turns=lambda result: self._add(scan_id, result),
             model=model["path"],
             volume=wire,
             refine=chosen.refineSteps,
             force=chosen.force,
             segment=chosen.segment and self.ui.segmentCheckBox.enabled,
+            surfaces=True,
+            difference=True,
             **{"class": chosen.className or None},
         )
 
@@ -167,14 +173,23 @@ class EncodePanel(Panel):
         if wanted and node is not None and node.GetID() == wanted and not self._refused:
             self.encode()
 
-    def _finished(self, scan_id: str, model: dict[str, Any], result: dict[str, Any]) -> None:
+    def _add(self, scan_id: str, result: dict[str, Any]) -> Generator[None, None, _Made | None]:
+        """Add the result to the scene piece by piece; None where its scan is gone."""
         scene = self.context.scene
         scan = scene.GetNodeByID(scan_id)
         if scan is None:
-            release(result["reconstruction"], result["labels"], result["scan_labels"])
+            release(*(result[key] for key in results.ARRAYS))
+            return None
+        nodes = yield from results.add_encoded_in_turns(scene, result, scan)
+        return nodes, result
+
+    def _finished(self, scan_id: str, model: dict[str, Any], added: _Made | None) -> None:
+        scene = self.context.scene
+        scan = scene.GetNodeByID(scan_id)
+        if added is None or scan is None:
             self.context.show_error(_("The scan was deleted while it was encoded; the result is dropped."))
             return
-        made = results.add_encoded(scene, result, scan)
+        made, result = added
         self.context.result_made(Result(provenance.plain_name(made.volume), model["modality"], parts=[made]))
         show_result(scene, made, model["modality"])
         self._scan_id = scan_id

@@ -13,9 +13,11 @@ from HAGANCore.errors import HaganError
 from ..panel import Context, Panel
 from ..scene import latents, provenance
 from .explore_export import Exporter
+from .explore_history import Amounts, History
 from .explore_nodes import show_step
 from .explore_record import Recorder
 from .explore_rows import DirectionRow, line_up, range_of
+from .explore_said import unmet_text
 from .explore_steps import NewestStep, Wish
 
 
@@ -32,13 +34,18 @@ class ExplorePanel(Panel):
         self._document: dict[str, Any] | None = None
         self._shown_start = False
         self._note = ""
+        self.history = History()
         self.steps = NewestStep(context.worker, self._made, self._failed, self._show_state)
         self.recorder = Recorder(context, self.ui, self.wish_at, self._show_state)
         self.exporter = Exporter(context, self.ui, self.recorder, self._show_state)
         self.jobs = [self.exporter.job]
+        # Asked of the widget: PythonQt takes an empty layout for false, and `ui` has nothing that is false.
+        self._directions_layout = self.ui.directionsWidget.layout()
         self.ui.exploreLatentSelector.addAttribute("vtkMRMLTextNode", provenance.ROLE, latents.ROLE)
         self.ui.exploreLatentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._latent_chosen)
         self.ui.resetAllButton.connect("clicked()", self.reset_all)
+        self.ui.undoButton.connect("clicked()", lambda: self._go_to(self.history.undo()))
+        self.ui.redoButton.connect("clicked()", lambda: self._go_to(self.history.redo()))
         self.ui.cancelStepButton.connect("clicked()", self.steps.cancel)
         self.model_changed(context.model)
 
@@ -53,7 +60,7 @@ class ExplorePanel(Panel):
         self.steps.forget()
         self.recorder.stop()
         for row in self.rows:
-            self.ui.directionsLayout.removeWidget(row.widget)
+            self._directions_layout.removeWidget(row.widget)
             row.widget.setParent(None)
             row.widget.deleteLater()
         self.rows = [
@@ -62,7 +69,7 @@ class ExplorePanel(Panel):
             if range_of(direction) is not None
         ]
         for row in self.rows:
-            self.ui.directionsLayout.addWidget(row.widget)
+            self._directions_layout.addWidget(row.widget)
         line_up(self.rows)
         self._shown_start, self._note = False, ""
         self._restore_amounts()
@@ -127,13 +134,25 @@ class ExplorePanel(Panel):
     def _restore_amounts(self) -> None:
         """Put the sliders where the scene has them for this latent, or to 0."""
         amounts = saved_amounts(self.context.parameters, self._latent)
+        self._put(amounts)
+        self.history.begin(self._amounts())
+
+    def _put(self, amounts: Amounts) -> None:
         for row in self.rows:
             row.set_amount(amounts.get(row.name, 0.0))
 
+    def _amounts(self) -> Amounts:
+        return {row.name: row.amount for row in self.rows if row.amount}
+
+    def _go_to(self, amounts: Amounts) -> None:
+        """Undo or redo: the sliders go to where they were, and their volume is made again."""
+        self._put(amounts)
+        self._keep_amounts()
+        self._ask("full")
+
     def _keep_amounts(self) -> None:
         if self.context.parameters is not None and self._latent is not None:
-            amounts = {row.name: row.amount for row in self.rows if row.amount}
-            kept = {"latent": self._latent.GetID(), "amounts": amounts}
+            kept = {"latent": self._latent.GetID(), "amounts": self._amounts()}
             self.context.parameters.explore.amounts = json.dumps(kept)
 
     def _show_start(self) -> None:
@@ -151,6 +170,7 @@ class ExplorePanel(Panel):
 
     def _released(self) -> None:
         self._keep_amounts()
+        self.history.rest(self._amounts())
         self._ask("full")
 
     def _ask(self, quality: str) -> None:
@@ -166,10 +186,16 @@ class ExplorePanel(Panel):
         self.recorder.give_way()
         measured = result["measurements"] or {}
         for row in self.rows:
-            row.show_measured(measured.get(row.target), result["quality"] == "preview", not wish.steps)
+            if self.steps.outlined:
+                row.show_measured(measured.get(row.target), result["quality"] == "preview", not wish.steps)
+            else:
+                row.show_measuring()
         for note in result["notes"]:
             self.context.status(note)
         self._note = (result["reached"] or {}).get("note", "")
+        if self._note:
+            amounts = {step["direction"]: step["amount"] for step in wish.steps}
+            self._note = unmet_text(self.rows, amounts, measured) or self._note
         self._show_state()
         if not wish.steps and self.steps.running is None and any(row.amount for row in self.rows):
             self._ask("full")  # the start was measured; the sliders stand elsewhere, as in a loaded scene
@@ -188,6 +214,8 @@ class ExplorePanel(Panel):
         self.ui.startText.setVisible(bool(self.rows))
         self.ui.directionsWidget.setEnabled(ready and not busy)
         self.ui.resetAllButton.setEnabled(ready and not busy)
+        self.ui.undoButton.setEnabled(ready and not busy and self.history.can_undo)
+        self.ui.redoButton.setEnabled(ready and not busy and self.history.can_redo)
         wish = self.steps.running
         self.ui.cancelStepButton.setEnabled(wish is not None)
         texts = {

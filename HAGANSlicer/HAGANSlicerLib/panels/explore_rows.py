@@ -68,6 +68,10 @@ class DirectionRow:
             text += f" ({amount_text(value - self.start, self.unit, self.decimals, sign=True)})"
         self.measured.setText(f"≈ {text}" if preview else text)
 
+    def show_measuring(self) -> None:
+        """Show that the newest volume is not measured yet: what was measured is of an older one."""
+        self.measured.setText("…")
+
     def forget_measured(self) -> None:
         """Show no measurement: another latent was chosen."""
         self.start = None

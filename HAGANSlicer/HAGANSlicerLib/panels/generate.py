@@ -115,6 +115,7 @@ class GeneratePanel(Panel):
             truncation=chosen.truncation,
             preview=preview,
             segment=chosen.segment and self.ui.segmentCheckBox.enabled,
+            surfaces=True,
             **{"class": chosen.className or None},
         )
 

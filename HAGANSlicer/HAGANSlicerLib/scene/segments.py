@@ -12,8 +12,11 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from HAGANCore.worker.meshes import open_surfaces
+
 from .geometry import ijk_to_ras, matrix_array, vtk_matrix
 from .images import fill_image
+from .meshes import poly_data
 
 Color = tuple[float, float, float]
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
@@ -62,6 +65,7 @@ def show_labels(
     name: str,
     node: Any = None,
     surfaces: bool = True,
+    ready: Mapping[str, Any] | None = None,
 ) -> Any:
     """Show a label map as right lung, left lung and bone: filled and outlined in slices, surfaces in 3D.
 
@@ -73,6 +77,7 @@ def show_labels(
         name: of a new node.
         node: a node of this function to update in place; what the user made of its display stays.
         surfaces: whether to make the closed surfaces.
+        ready: surfaces that the worker has made (:mod:`HAGANCore.worker.meshes`); nothing is computed then.
 
     Returns:
         The vtkMRMLSegmentationNode.
@@ -87,9 +92,24 @@ def show_labels(
             node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     finally:
         node.EndModify(modified)
-    if surfaces:
+    if ready is not None:
+        set_surfaces(node, ready)
+    elif surfaces:
         node.GetSegmentation().CreateRepresentation(_surface(), True)
     return node
+
+
+def set_surfaces(node: Any, ready: Mapping[str, Any]) -> None:
+    """Give each segment its closed surface as the worker has made it.
+
+    Raises:
+        HaganError: the arrays of the surfaces cannot be read.
+    """
+    segmentation = node.GetSegmentation()
+    ids = {structure.label: structure.id for structure in STRUCTURES}
+    for label, vertices, triangles in open_surfaces(ready):
+        segment = segmentation.GetSegment(ids[label])
+        segment.AddRepresentation(_surface(), poly_data(vertices, triangles))
 
 
 def _new_segmentation(scene: Any, name: str) -> Any:

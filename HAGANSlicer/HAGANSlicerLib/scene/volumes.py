@@ -12,6 +12,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
+from HAGANCore.volumes.difference import difference_of, spread_of
 
 from .geometry import Matrix, geometry_of, ijk_to_ras, matrix_array, vtk_matrix
 from .images import fill_image, image_array
@@ -30,6 +31,7 @@ def add_volume(
     name: str,
     modality: str = "CT",
     attributes: Mapping[str, str] | None = None,
+    window: tuple[float, float] | None = None,
 ) -> Any:
     """Add a volume to the scene, displayed with the window and level of its modality.
 
@@ -40,6 +42,7 @@ def add_volume(
         name: of the node; the scene makes it unique.
         modality: ``CT`` (voxels in HU) or ``MR``.
         attributes: of the node.
+        window: window and level; None is those of the modality.
 
     Returns:
         The vtkMRMLScalarVolumeNode.
@@ -49,14 +52,19 @@ def add_volume(
     fill_image(image, array)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(vtk_matrix(matrix))
+    # Before there are voxels, and with a fixed window: else the display looks through all of them, twice.
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().AutoWindowLevelOff()
     node.SetAndObserveImageData(image)
     for key, value in (attributes or {}).items():
         node.SetAttribute(key, value)
     if modality == "CT":
         node.SetVoxelValueQuantity(_coded("DCM", "112031", "Attenuation Coefficient"))
         node.SetVoxelValueUnits(_coded("UCUM", "[hnsf'U]", "Hounsfield unit"))
-    node.CreateDefaultDisplayNodes()
-    set_window_level(node, modality)
+    if window is None:
+        set_window_level(node, modality)
+    else:
+        node.GetDisplayNode().SetWindowLevel(*window)
     return node
 
 
@@ -139,15 +147,17 @@ def difference_volume(
                 distance=f"{far:.2f}",
             )
         )
-    low, high = window or (-np.inf, np.inf)
-    difference = reconstruction.astype(np.float32) - np.clip(scan.astype(np.float32), low, high)
-    if all(array.dtype.kind in "iu" for array in (scan, reconstruction)):
-        difference = np.clip(np.rint(difference), -32768, 32767).astype(np.int16)
-    node = add_volume(scene, difference, place, name, modality="")
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(difference_colors(scene).GetID())
-    display.AutoWindowLevelOff()
-    display.SetWindowLevel(2 * max(float(np.percentile(np.abs(difference), 99)), 1.0), 0.0)
+    difference = difference_of(reconstruction, scan, window)
+    return add_difference(scene, difference, place, name, spread_of(difference))
+
+
+def add_difference(
+    scene: Any, difference: npt.NDArray, geometry: Mapping[str, Any], name: str, spread: float
+) -> Any:
+    """Add a difference that is known already, in diverging colours from -``spread`` to ``spread``."""
+    window = (2 * max(spread, 1.0), 0.0)
+    node = add_volume(scene, difference, geometry, name, modality="", window=window)
+    node.GetDisplayNode().SetAndObserveColorNodeID(difference_colors(scene).GetID())
     return node
 
 

@@ -63,8 +63,10 @@ def test_a_change_that_cannot_be_met_is_said_beside_the_nearest(
     drag(panel.rows[0], -15_000)()
     process_events_until(lambda: idle(panel), SLOW)
     said = panel.ui.stepText.text
-    assert "out of range for this latent; the closest is -" in said
-    assert "(−" in panel.rows[0].measured.text
+    reached = panel.rows[0].measured.text.partition("(")[2].rstrip(")")
+    assert reached.startswith("−")
+    asked = f"−{abs(round(panel.rows[0].amount)):,} mL"
+    assert said == f"Lung volume: asked {asked}, reached {reached}: the nearest this model can make."
     recording = recorded(panel, 2, process_events_until, ends=(-15_000, 600))
     assert "In 1 the change could not be met" in a_window.header.ui.messageLabel.text
     assert recording.table_rows()[1][1] > -5_000

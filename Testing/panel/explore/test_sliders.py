@@ -131,6 +131,29 @@ def test_a_burst_of_moves_never_queues_up(a_panel: Any, sent: list[Any], process
     assert row.slider.value == 600
 
 
+def test_slices_follow_a_dragged_slider_and_outlines_when_it_is_held_still(
+    a_panel: Any, sent: list[Any], process_events_until: Any
+) -> None:
+    (row,) = a_panel.rows
+    segmentation = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0]
+    image = segmentation.GetSegmentation().GetSegmentRepresentation("left_lung", "Binary labelmap")
+    outlines, voxels = image.GetMTime(), slicer.util.arrayFromVolume(volumes_shown()[0]).copy()
+    release = drag(row, 400)
+    assert not sent[0][1]["segment"]
+    process_events_until(
+        lambda: not np.array_equal(slicer.util.arrayFromVolume(volumes_shown()[0]), voxels), SLOW
+    )
+    assert row.measured.text == "…"  # the number that stood there is of an older volume
+    process_events_until(lambda: idle(a_panel), SLOW)
+    assert [arguments["segment"] for _, arguments in sent] == [False, True]
+    assert sent[0][1]["steps"] == sent[1][1]["steps"]
+    assert "(+" in row.measured.text
+    assert image.GetMTime() > outlines
+    release()
+    process_events_until(lambda: idle(a_panel), SLOW)
+    assert (sent[-1][1]["quality"], sent[-1][1]["segment"]) == ("full", True)
+
+
 def test_without_preview_nothing_is_asked_while_dragging(
     a_panel: Any, sent: list[Any], process_events_until: Any
 ) -> None:

@@ -19,6 +19,7 @@ from HAGANCore.training.process import training_state
 from HAGANCore.volumes.io import read_volume
 from HAGANCore.worker import protocol, wire
 from HAGANCore.worker.client import WorkerClient
+from HAGANCore.worker.meshes import open_surfaces
 from HAGANCore.worker.requests import REQUESTS
 
 DOCUMENT = Path(wire.__file__).with_name("README.md").read_text(encoding="utf-8")
@@ -64,6 +65,17 @@ def filled_in(request: dict[str, Any], session: Path) -> dict[str, Any]:
     return json.loads(text)
 
 
+def check_surfaces(labels: dict[str, Any]) -> None:
+    """Compare the volume inside each surface with that of its voxels."""
+    array = protocol.open_array(labels)
+    voxel = np.prod(labels["geometry"]["spacing"])
+    for label, vertices, triangles in open_surfaces(labels["surfaces"]):
+        assert np.linalg.norm(vertices[:, 3:], axis=1) == pytest.approx(1, abs=1e-5)
+        a, b, c = (vertices[triangles[:, corner], :3].astype(float) for corner in range(3))
+        inside = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6  # divergence theorem
+        assert inside == pytest.approx((array == label).sum() * voxel, rel=0.05)
+
+
 def check_like(found: Any, shown: Any, session: Path) -> None:
     """Compare what came with what the document shows: names, kinds, and whatever is not ``…``."""
     if shown in ("VOLUME", "VOLUME ON SCAN"):
@@ -75,10 +87,18 @@ def check_like(found: Any, shown: Any, session: Path) -> None:
             assert protocol.open_array(found).shape == scan.array.shape
             assert np.allclose(found["geometry"]["origin"], scan.geometry.origin)
             assert np.allclose(found["geometry"]["spacing"], scan.geometry.spacing)
-    elif shown == "LABELS":
-        assert set(found) == {"array", "geometry", "measurements", "complete", "remarks", "doubts"}
+    elif shown in ("LABELS", "LABELS WITH SURFACES"):
+        more = {"surfaces"} if shown.endswith("SURFACES") else set()
+        marks = {"complete", "remarks", "doubts"}
+        assert set(found) == {"array", "geometry", "measurements"} | marks | more
         assert set(found["measurements"]) == MEASUREMENTS
         assert set(np.unique(protocol.open_array(found))) <= {0, 1, 2, 3}
+        if more:
+            check_surfaces(found)
+    elif shown == "DIFFERENCE":
+        assert set(found) == {"array", "geometry", "spread"}
+        difference = np.abs(protocol.open_array(found).astype(float))
+        assert found["spread"] == pytest.approx(np.percentile(difference, 99), abs=difference.max() / 2000)
     elif shown == "LATENT":
         assert found["format"] == "hagan-latent"
     elif isinstance(shown, dict) and shown:

@@ -142,6 +142,26 @@ def test_previews_in_a_burst_show_something_and_end_with_the_newest(
     assert ends.count("replaced") == 200 - len(done) > 100
 
 
+@pytest.mark.parametrize(("newer", "finishes"), [("preview", True), ("full", False)])
+def test_a_preview_that_is_computed_finishes_before_a_newer_preview_alone(
+    a_worker: WorkerClient, newer: str, finishes: bool
+):
+    latent = load_model("demo", "cpu").latent(seed=1).to_document()
+    step = {"model": "demo", "latent": latent, "steps": []}
+    a_worker.call("step", **step)  # the model is loaded
+    heard: list[float] = []
+    first = a_worker.start(
+        "step", on_progress=lambda fraction, *_: heard.append(fraction), **step, quality="preview"
+    )
+    until = time.monotonic() + 120.0
+    while not heard and time.monotonic() < until:  # from here on it is computed and does not wait
+        a_worker.wait(first, 0.005)
+    second = a_worker.start("step", **step, quality=newer)
+    end = end_of(a_worker, first)
+    assert isinstance(end, dict) if finishes else end == "replaced"
+    assert isinstance(end_of(a_worker, second), dict)
+
+
 def test_a_new_full_step_stops_the_one_that_is_computed(a_worker: WorkerClient, a_steered_model: Path):
     latent = load_model(a_steered_model, "cpu").latent(seed=1).to_document()
     step = {"model": str(a_steered_model), "latent": latent, "steps": [], "quality": "full"}
