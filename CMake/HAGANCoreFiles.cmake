@@ -4,20 +4,40 @@
 set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/__init__.py
   HAGANCore/__main__.py
+  HAGANCore/anatomy/__init__.py
+  HAGANCore/anatomy/airways.py
+  HAGANCore/anatomy/body.py
+  HAGANCore/anatomy/bones.py
+  HAGANCore/anatomy/chest.py
+  HAGANCore/anatomy/cut.py
+  HAGANCore/anatomy/dense.py
+  HAGANCore/anatomy/doubts.py
+  HAGANCore/anatomy/gas.py
+  HAGANCore/anatomy/grid.py
+  HAGANCore/anatomy/junction.py
+  HAGANCore/anatomy/location.py
+  HAGANCore/anatomy/lung_box.py
+  HAGANCore/anatomy/lungs.py
+  HAGANCore/anatomy/morphology.py
+  HAGANCore/anatomy/refine.py
+  HAGANCore/anatomy/segment.py
+  HAGANCore/anatomy/segmenter.py
+  HAGANCore/anatomy/spine.py
+  HAGANCore/anatomy/surfaces.py
+  HAGANCore/anatomy/thick.py
   HAGANCore/cli/__init__.py
   HAGANCore/cli/command.py
   HAGANCore/cli/console.py
   HAGANCore/cli/demo.py
-  HAGANCore/cli/directions.py
-  HAGANCore/cli/directions_common.py
-  HAGANCore/cli/directions_fit.py
+  HAGANCore/cli/directions/__init__.py
+  HAGANCore/cli/directions/common.py
+  HAGANCore/cli/directions/fit.py
   HAGANCore/cli/encode.py
   HAGANCore/cli/explore.py
   HAGANCore/cli/generate.py
   HAGANCore/cli/labels.py
   HAGANCore/cli/model.py
   HAGANCore/cli/options.py
-  HAGANCore/cli/outputs.py
   HAGANCore/cli/parser.py
   HAGANCore/cli/phantom.py
   HAGANCore/cli/preprocess.py
@@ -25,7 +45,33 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/streams.py
   HAGANCore/cli/train.py
   HAGANCore/cli/usage.py
+  HAGANCore/cohorts/__init__.py
+  HAGANCore/cohorts/build.py
+  HAGANCore/cohorts/manifest.py
+  HAGANCore/cohorts/scans.py
+  HAGANCore/cohorts/sources.py
+  HAGANCore/cohorts/store.py
   HAGANCore/devices.py
+  HAGANCore/directions/__init__.py
+  HAGANCore/directions/build.py
+  HAGANCore/directions/calibrate.py
+  HAGANCore/directions/closed_loop.py
+  HAGANCore/directions/cohorts.py
+  HAGANCore/directions/direction.py
+  HAGANCore/directions/disentangle.py
+  HAGANCore/directions/figure.py
+  HAGANCore/directions/fit.py
+  HAGANCore/directions/onto_scan.py
+  HAGANCore/directions/optional.py
+  HAGANCore/directions/samples.py
+  HAGANCore/directions/search.py
+  HAGANCore/directions/seconds.py
+  HAGANCore/directions/series.py
+  HAGANCore/directions/step.py
+  HAGANCore/directions/store.py
+  HAGANCore/directions/targets.py
+  HAGANCore/directions/walk.py
+  HAGANCore/documents.py
   HAGANCore/errors.py
   HAGANCore/evaluation/__init__.py
   HAGANCore/evaluation/diversity.py
@@ -38,6 +84,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/gans/hagan/augment.py
   HAGANCore/gans/hagan/batch.py
   HAGANCore/gans/hagan/contents.py
+  HAGANCore/gans/hagan/differentiable.py
   HAGANCore/gans/hagan/discriminator.py
   HAGANCore/gans/hagan/encoders.py
   HAGANCore/gans/hagan/fidelity.py
@@ -45,42 +92,43 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/gans/hagan/generator.py
   HAGANCore/gans/hagan/options.py
   HAGANCore/gans/hagan/prior.py
+  HAGANCore/gans/hagan/slab_layers.py
+  HAGANCore/gans/hagan/streaming.py
+  HAGANCore/gans/hagan/tap_conv.py
   HAGANCore/gans/layers.py
   HAGANCore/gans/losses.py
   HAGANCore/gans/wgan_gp.py
+  HAGANCore/hashing.py
+  HAGANCore/imaging/__init__.py
+  HAGANCore/imaging/besides.py
+  HAGANCore/imaging/dicom.py
+  HAGANCore/imaging/dicom_facts.py
+  HAGANCore/imaging/dicom_stack.py
+  HAGANCore/imaging/difference.py
+  HAGANCore/imaging/gzipped.py
+  HAGANCore/imaging/io.py
+  HAGANCore/imaging/itk.py
+  HAGANCore/imaging/measurable.py
+  HAGANCore/imaging/nifti.py
+  HAGANCore/imaging/nifti_place.py
+  HAGANCore/imaging/orientation.py
+  HAGANCore/imaging/pictures.py
+  HAGANCore/imaging/provenance.py
+  HAGANCore/imaging/resample.py
+  HAGANCore/imaging/text_header.py
+  HAGANCore/imaging/volume.py
+  HAGANCore/imaging/voxel_size.py
   HAGANCore/inference/__init__.py
   HAGANCore/inference/cube.py
-  HAGANCore/inference/differentiable.py
   HAGANCore/inference/encode.py
   HAGANCore/inference/error_measures.py
-  HAGANCore/inference/latentfile.py
+  HAGANCore/inference/latent.py
   HAGANCore/inference/model.py
   HAGANCore/inference/own_error.py
   HAGANCore/inference/planning.py
   HAGANCore/inference/refine.py
-  HAGANCore/inference/slab_layers.py
-  HAGANCore/inference/streaming.py
-  HAGANCore/inference/tap_conv.py
   HAGANCore/inference/whole.py
-  HAGANCore/latent/__init__.py
-  HAGANCore/latent/build.py
-  HAGANCore/latent/calibrate.py
-  HAGANCore/latent/closed.py
-  HAGANCore/latent/cohorts.py
-  HAGANCore/latent/direction.py
-  HAGANCore/latent/disentangle.py
-  HAGANCore/latent/extras.py
-  HAGANCore/latent/figure.py
-  HAGANCore/latent/fit.py
-  HAGANCore/latent/onto_scan.py
-  HAGANCore/latent/samples.py
-  HAGANCore/latent/search.py
-  HAGANCore/latent/seconds.py
-  HAGANCore/latent/series.py
-  HAGANCore/latent/step.py
-  HAGANCore/latent/store.py
-  HAGANCore/latent/targets.py
-  HAGANCore/latent/walk.py
+  HAGANCore/lock.py
   HAGANCore/memory.py
   HAGANCore/models/__init__.py
   HAGANCore/models/card.py
@@ -88,39 +136,36 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/models/description.py
   HAGANCore/models/download.py
   HAGANCore/models/errors.py
-  HAGANCore/models/hashing.py
   HAGANCore/models/modelfile.py
   HAGANCore/models/published.py
   HAGANCore/models/registry.py
-  HAGANCore/models/strictjson.py
   HAGANCore/operations/__init__.py
   HAGANCore/operations/context.py
   HAGANCore/operations/generate.py
-  HAGANCore/pictures.py
+  HAGANCore/operations/outputs.py
+  HAGANCore/phantoms/__init__.py
+  HAGANCore/phantoms/cohort.py
+  HAGANCore/phantoms/draw.py
+  HAGANCore/phantoms/grid.py
+  HAGANCore/phantoms/organs.py
+  HAGANCore/phantoms/parameters.py
+  HAGANCore/phantoms/parenchyma.py
+  HAGANCore/phantoms/patient.py
+  HAGANCore/phantoms/primitives.py
+  HAGANCore/phantoms/render.py
+  HAGANCore/phantoms/scanner.py
+  HAGANCore/phantoms/skeleton.py
+  HAGANCore/phantoms/soft_tissue.py
+  HAGANCore/phantoms/thorax.py
+  HAGANCore/phantoms/vessels.py
+  HAGANCore/preparation/__init__.py
+  HAGANCore/preparation/checks.py
+  HAGANCore/preparation/preprocess.py
+  HAGANCore/preparation/profiles.py
   HAGANCore/processes.py
   HAGANCore/processtree.py
   HAGANCore/progress.py
   HAGANCore/resources.py
-  HAGANCore/segmentation/__init__.py
-  HAGANCore/segmentation/airways.py
-  HAGANCore/segmentation/body.py
-  HAGANCore/segmentation/bones.py
-  HAGANCore/segmentation/chest.py
-  HAGANCore/segmentation/cut.py
-  HAGANCore/segmentation/dense.py
-  HAGANCore/segmentation/doubts.py
-  HAGANCore/segmentation/gas.py
-  HAGANCore/segmentation/grid.py
-  HAGANCore/segmentation/junction.py
-  HAGANCore/segmentation/location.py
-  HAGANCore/segmentation/lungs.py
-  HAGANCore/segmentation/morphology.py
-  HAGANCore/segmentation/refine.py
-  HAGANCore/segmentation/segment.py
-  HAGANCore/segmentation/segmenter.py
-  HAGANCore/segmentation/spine.py
-  HAGANCore/segmentation/surfaces.py
-  HAGANCore/segmentation/thick.py
   HAGANCore/training/__init__.py
   HAGANCore/training/checkpoint.py
   HAGANCore/training/config.py
@@ -133,49 +178,6 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/training/process.py
   HAGANCore/training/signals.py
   HAGANCore/training/trainer.py
-  HAGANCore/volumes/__init__.py
-  HAGANCore/volumes/besides.py
-  HAGANCore/volumes/body.py
-  HAGANCore/volumes/build.py
-  HAGANCore/volumes/checks.py
-  HAGANCore/volumes/cohort.py
-  HAGANCore/volumes/dicom.py
-  HAGANCore/volumes/dicomfacts.py
-  HAGANCore/volumes/dicomstack.py
-  HAGANCore/volumes/difference.py
-  HAGANCore/volumes/gzipped.py
-  HAGANCore/volumes/io.py
-  HAGANCore/volumes/itk.py
-  HAGANCore/volumes/lock.py
-  HAGANCore/volumes/manifest.py
-  HAGANCore/volumes/measurable.py
-  HAGANCore/volumes/nifti.py
-  HAGANCore/volumes/niftiplace.py
-  HAGANCore/volumes/orientation.py
-  HAGANCore/volumes/phantom/__init__.py
-  HAGANCore/volumes/phantom/cohort.py
-  HAGANCore/volumes/phantom/draw.py
-  HAGANCore/volumes/phantom/grid.py
-  HAGANCore/volumes/phantom/organs.py
-  HAGANCore/volumes/phantom/parameters.py
-  HAGANCore/volumes/phantom/parenchyma.py
-  HAGANCore/volumes/phantom/patient.py
-  HAGANCore/volumes/phantom/primitives.py
-  HAGANCore/volumes/phantom/render.py
-  HAGANCore/volumes/phantom/scanner.py
-  HAGANCore/volumes/phantom/skeleton.py
-  HAGANCore/volumes/phantom/soft_tissue.py
-  HAGANCore/volumes/phantom/thorax.py
-  HAGANCore/volumes/phantom/vessels.py
-  HAGANCore/volumes/preprocess.py
-  HAGANCore/volumes/profiles.py
-  HAGANCore/volumes/provenance.py
-  HAGANCore/volumes/resample.py
-  HAGANCore/volumes/scans.py
-  HAGANCore/volumes/sources.py
-  HAGANCore/volumes/textheader.py
-  HAGANCore/volumes/volume.py
-  HAGANCore/volumes/voxelsize.py
   HAGANCore/wording.py
   HAGANCore/worker/__init__.py
   HAGANCore/worker/__main__.py

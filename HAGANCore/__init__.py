@@ -27,44 +27,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .anatomy import Segmentation as Segmentation
+    from .anatomy import segment as segment
+    from .directions.closed_loop import reach as reach
+    from .directions.direction import directions_of as directions_of
+    from .directions.direction import moved as moved
     from .errors import Cancelled as Cancelled
     from .errors import HaganError as HaganError
+    from .imaging.io import read_volume as read_volume
+    from .imaging.io import write_volume as write_volume
+    from .imaging.volume import Geometry as Geometry
+    from .imaging.volume import Volume as Volume
     from .inference.encode import Encoding as Encoding
-    from .inference.latentfile import Latent as Latent
-    from .inference.latentfile import read_latent as read_latent
+    from .inference.latent import Latent as Latent
+    from .inference.latent import read_latent as read_latent
     from .inference.model import Model as Model
     from .inference.model import load_model as load_model
-    from .latent.closed import reach as reach
-    from .latent.direction import directions_of as directions_of
-    from .latent.direction import moved as moved
     from .resources import resource_path as resource_path
-    from .segmentation import Segmentation as Segmentation
-    from .segmentation import segment as segment
-    from .volumes.io import read_volume as read_volume
-    from .volumes.io import write_volume as write_volume
-    from .volumes.volume import Geometry as Geometry
-    from .volumes.volume import Volume as Volume
 
 __version__ = "0.1.0"
 
 _PLACES = {
     "Cancelled": "errors",
     "Encoding": "inference.encode",
-    "Geometry": "volumes.volume",
+    "Geometry": "imaging.volume",
     "HaganError": "errors",
-    "Latent": "inference.latentfile",
+    "Latent": "inference.latent",
     "Model": "inference.model",
-    "Segmentation": "segmentation",
-    "Volume": "volumes.volume",
-    "directions_of": "latent.direction",
+    "Segmentation": "anatomy",
+    "Volume": "imaging.volume",
+    "directions_of": "directions.direction",
     "load_model": "inference.model",
-    "moved": "latent.direction",
-    "reach": "latent.closed",
-    "read_latent": "inference.latentfile",
-    "read_volume": "volumes.io",
+    "moved": "directions.direction",
+    "reach": "directions.closed_loop",
+    "read_latent": "inference.latent",
+    "read_volume": "imaging.io",
     "resource_path": "resources",
-    "segment": "segmentation",
-    "write_volume": "volumes.io",
+    "segment": "anatomy",
+    "write_volume": "imaging.io",
 }
 """Public name: the module it lives in."""
 

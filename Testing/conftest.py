@@ -14,7 +14,7 @@ import torch
 
 from HAGANCore.gans.hagan import Architecture, Encoder, Generator, GroundEncoder, Normalisation
 from HAGANCore.models.modelfile import ModelDescription, write_model
-from HAGANCore.volumes.profiles import profile_named
+from HAGANCore.preparation.profiles import profile_named
 
 
 @pytest.fixture(scope="session")
@@ -80,12 +80,12 @@ def a_steerable_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Found without fitting: the way from the latents of phantoms that have breathed out to those of the same
     patients breathing in (``lung volume``), and from small to large patients (``bone volume``).
     """
+    from HAGANCore.anatomy import segment
+    from HAGANCore.directions.direction import Calibration, Direction
+    from HAGANCore.directions.store import add_directions
     from HAGANCore.inference.model import load_model
-    from HAGANCore.latent.direction import Calibration, Direction
-    from HAGANCore.latent.store import add_directions
     from HAGANCore.models.modelfile import resolve_model
-    from HAGANCore.segmentation import segment
-    from HAGANCore.volumes.phantom import draw_parameters, make_phantom
+    from HAGANCore.phantoms import draw_parameters, make_phantom
 
     model = load_model("demo", "cpu")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def write_plain_model(path: Path) -> Path:
     """Write the demonstration model without directions; returns the path."""
-    from HAGANCore.latent.store import remove_direction
+    from HAGANCore.directions.store import remove_direction
     from HAGANCore.models.modelfile import read_description, resolve_model
 
     demo = resolve_model("demo")

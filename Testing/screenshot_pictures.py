@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from HAGANCore.errors import HaganError
-from HAGANCore.pictures import Picture, captioned, sheet
+from HAGANCore.imaging.pictures import Picture, captioned, sheet
 
 WIDTH = 480
 """Of the module panel in Slicer, pixels."""
@@ -44,7 +44,7 @@ def views_picture(
 
 def measured(volume_node: Any, segmentation_node: Any) -> str:
     """Return how large the segments are."""
-    from HAGANSlicerLib.panels.explore_nodes import label_map
+    from HAGANSlicerLib.panels.explore.panel.nodes import label_map
     from HAGANSlicerLib.scene.segments import STRUCTURES
 
     labels = label_map(segmentation_node, volume_node)

@@ -30,8 +30,8 @@ from screenshot_pictures import (
 )
 
 from HAGANCore.errors import HaganError
+from HAGANCore.imaging.pictures import Picture, sheet
 from HAGANCore.models.registry import read_registry, resolve_model
-from HAGANCore.pictures import Picture, sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "Resources" / "Screenshots"
@@ -138,8 +138,8 @@ def take_encode(studio: Studio) -> None:
     import slicer
     from HAGANSlicerLib.scene import volumes
 
+    from HAGANCore.imaging.io import read_volume
     from HAGANCore.resources import resource_path
-    from HAGANCore.volumes.io import read_volume
 
     panel = studio.open("encode")
     sample = read_volume(resource_path("SampleData/thorax_phantom.nii.gz"))
@@ -161,7 +161,7 @@ def take_encode(studio: Studio) -> None:
 
 def take_explore(studio: Studio) -> None:
     """A volume before and after the lungs have grown, and the slider that did it."""
-    from HAGANSlicerLib.panels.explore_nodes import explored_nodes
+    from HAGANSlicerLib.panels.explore.panel.nodes import explored_nodes
 
     generate(studio, studio.open("generate"), count=1)
     panel = studio.window.panels["explore"]
@@ -189,8 +189,8 @@ def take_train(studio: Studio) -> None:
     """A training of small networks on small phantoms, while it runs, and its losses."""
     import slicer
 
+    from HAGANCore.phantoms.cohort import write_phantom_cohort
     from HAGANCore.training.process import stop_training
-    from HAGANCore.volumes.phantom.cohort import write_phantom_cohort
 
     panel = studio.open("train")
     ui, run = panel.ui, studio.folder / "run"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from HAGANCore.gans.hagan import Architecture
 from HAGANCore.models.description import ModelDescription
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 
 SMALL = Architecture(
     size=32, latent=8, classes=2, generator_width=4, discriminator_width=64, ground_encoder_width=16

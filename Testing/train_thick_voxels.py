@@ -23,10 +23,10 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from HAGANCore.anatomy.thick import REACH, WEIGHTS, mirrored, surroundings, windows, worth_a_look
 from HAGANCore.files import written_whole
-from HAGANCore.segmentation.thick import REACH, WEIGHTS, mirrored, surroundings, windows, worth_a_look
-from HAGANCore.volumes.orientation import canonical_view
-from HAGANCore.volumes.phantom import Phantom, draw_parameters, make_phantom
+from HAGANCore.imaging.orientation import canonical_view
+from HAGANCore.phantoms import Phantom, draw_parameters, make_phantom
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = 8_000_000

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..operations.outputs import require_folder, require_json
 from .console import Console
-from .outputs import require_folder, require_json
 from .usage import UsageError, check_refinement, output
 
 if TYPE_CHECKING:
+    from ..anatomy import Segmentation
+    from ..directions.walk import Walk
+    from ..imaging.pictures import Picture
+    from ..imaging.volume import Volume
     from ..inference.encode import Encoding
     from ..inference.model import Model
-    from ..latent.walk import Walk
-    from ..pictures import Picture
-    from ..segmentation import Segmentation
-    from ..volumes.volume import Volume
 
 _EPILOG = """examples:
   hagan demo                           the phantom scan that comes with HAGANCore
@@ -85,13 +85,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run the chain; returns its figures and the paths of what was written."""
-    from ..inference.latentfile import FORMAT
+    from ..anatomy import segment
+    from ..imaging.io import read_volume
+    from ..inference.latent import FORMAT
     from ..inference.model import load_model
     from ..memory import peak_memory
     from ..progress import part_of
     from ..resources import resource_path
-    from ..segmentation import segment
-    from ..volumes.io import read_volume
 
     if args.count < 1:
         raise UsageError(f"The number of synthetic volumes must be at least 1; found {args.count}.")
@@ -151,8 +151,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 def _walk(model: Model) -> Walk | None:
     """Return seed 1 with smaller and larger lungs, where the model has a direction for them."""
-    from ..latent.direction import directions_of
-    from ..latent.walk import walk
+    from ..directions.direction import directions_of
+    from ..directions.walk import walk
 
     for direction in directions_of(model).values():
         if direction.target == "lungs_ml":
@@ -188,9 +188,9 @@ def _told(walked: Walk | None) -> list[str]:
 
 def _write(shown: list[_Shown], stepped: list[_Shown], encoding: Encoding, out: Path) -> dict[str, Any]:
     """Write synthetic volumes, all label maps, the latent and the picture; returns their paths."""
-    from ..pictures import sheet, write_png
-    from ..volumes.io import write_volume
-    from ..volumes.volume import Volume
+    from ..imaging.io import write_volume
+    from ..imaging.pictures import sheet, write_png
+    from ..imaging.volume import Volume
 
     files: dict[str, Any] = {"volumes": [], "labelmaps": []}
     for item in [*shown, *stepped]:
@@ -209,8 +209,8 @@ def _write(shown: list[_Shown], stepped: list[_Shown], encoding: Encoding, out: 
 
 def _row(item: _Shown) -> list[Picture]:
     """Return one row of the picture: axial, coronal and sagittal through the lungs, outlined."""
-    from ..pictures import three_planes
-    from ..segmentation import BONES, LEFT_LUNG, RIGHT_LUNG
+    from ..anatomy import BONES, LEFT_LUNG, RIGHT_LUNG
+    from ..imaging.pictures import three_planes
 
     colours = {RIGHT_LUNG: (80, 200, 255), LEFT_LUNG: (120, 255, 120), BONES: (255, 190, 60)}
     measured = item.segmentation.measurements()

@@ -8,16 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..imaging.provenance import scan_sha256
+from ..operations.outputs import require_json, require_same_scan, require_volume
 from .console import Console
 from .generate import add_model_arguments, memory_entries
 from .labels import add_label_arguments, add_strict, chosen_segmenter, require_no_warnings
-from .outputs import require_json, require_same_scan, require_volume, scan_sha256
 from .usage import add_spacing, check_refinement, output
 
 if TYPE_CHECKING:
+    from ..imaging.volume import Vector, Volume
     from ..inference.encode import Encoding
     from ..inference.error_measures import ErrorMeasures
-    from ..volumes.volume import Vector, Volume
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> dict:
     """Encode the scan; returns the document of ``--json``."""
     check_refinement(args.refine)
-    from ..volumes.io import scan_name, write_volume
+    from ..imaging.io import scan_name, write_volume
 
     name = scan_name(args.scan)
     reconstruction = args.out / f"{name}.reconstruction.nii.gz"
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     # A scan is unpacked and hashed without Python's lock: no time is lost beside loading torch and the model.
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(_read, args.scan, args.spacing)
-        from ..inference.latentfile import FORMAT, SUFFIX
+        from ..inference.latent import FORMAT, SUFFIX
         from ..inference.model import load_model
         from ..progress import part_of
 
@@ -115,7 +116,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
 def _read(path: Path, spacing: Vector | None) -> tuple[Volume, str]:
     """Return the scan and its hash."""
-    from ..volumes.io import read_volume
+    from ..imaging.io import read_volume
 
     volume = read_volume(path, spacing=spacing)
     return volume, scan_sha256(volume)

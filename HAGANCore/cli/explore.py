@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
+from ..imaging.provenance import SCAN_KEY, scan_sha256
+from ..operations.outputs import require_folder, require_same_scan
 from .console import Console
 from .generate import add_model_arguments, memory_entries
-from .outputs import SCAN_KEY, require_folder, require_same_scan, scan_sha256
 from .usage import UsageError, check_refinement, check_seed, output
 
 if TYPE_CHECKING:
-    from ..inference.latentfile import Latent
+    from ..directions.direction import Direction
+    from ..directions.onto_scan import Method
+    from ..directions.series import Series
+    from ..directions.step import Step
+    from ..directions.walk import Walk
+    from ..imaging.volume import Volume
+    from ..inference.latent import Latent
     from ..inference.model import Model
-    from ..latent.direction import Direction
-    from ..latent.onto_scan import Method
-    from ..latent.series import Series
-    from ..latent.step import Step
-    from ..latent.walk import Walk
     from ..progress import Progress
-    from ..volumes.volume import Volume
 
 _MOST_STEPS = 200
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -155,10 +156,10 @@ def amounts(text: str) -> Amounts:
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Walk and write; returns the document of ``--json``."""
     _check(args)
+    from ..directions.series import Target, measurements, write_series
+    from ..directions.step import start_of
+    from ..directions.walk import walk
     from ..inference.model import load_model
-    from ..latent.series import Target, measurements, write_series
-    from ..latent.step import start_of
-    from ..latent.walk import walk
     from ..progress import part_of
 
     require_folder(args.out)
@@ -224,7 +225,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _directions(model: Model, name: str, hold: list[str]) -> tuple[Direction, list[Direction]]:
-    from ..latent.direction import directions_of
+    from ..directions.direction import directions_of
 
     known = directions_of(model)
     for wanted in (name, *hold):
@@ -241,8 +242,8 @@ def _start(
     args: argparse.Namespace, model: Model, warnings: list[str], progress: Progress
 ) -> tuple[Volume | None, Latent]:
     """Return the scan, where there is one, and the latent to start from."""
-    from ..inference.latentfile import read_latent
-    from ..volumes.io import read_volume
+    from ..imaging.io import read_volume
+    from ..inference.latent import read_latent
 
     if args.latent:
         return None, read_latent(args.latent)
@@ -284,14 +285,14 @@ def _changes(values: Amounts, start: Step, direction: Direction, scan: Volume | 
 
 
 def _value_on(scan: Volume, direction: Direction) -> float | None:
-    from ..latent.step import measure
-    from ..segmentation import segment
+    from ..anatomy import segment
+    from ..directions.step import measure
 
     return measure(direction, scan, segment(scan))
 
 
 def _method(wanted: str, direction: Direction) -> Method:
-    from ..latent.onto_scan import METHODS, method_for
+    from ..directions.onto_scan import METHODS, method_for
 
     return next((each for each in METHODS if each == wanted), method_for(direction))
 
@@ -319,7 +320,7 @@ def _cell(value: float | None, width: int, sign: str = "+") -> str:
 
 def _stem(args: argparse.Namespace, model: Model) -> str:
     """Return what the names of files begin with: the model and the start."""
-    from ..volumes.io import scan_name
+    from ..imaging.io import scan_name
 
     if args.seed is not None:
         return f"{model.name}_seed{args.seed}"

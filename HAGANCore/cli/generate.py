@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
+from ..operations.outputs import require_folder, require_label_map, require_volume
 from ..progress import part_of
 from .console import Console
-from .outputs import require_folder, require_label_map, require_volume
 from .usage import UsageError, device, output
 
 if TYPE_CHECKING:
+    from ..imaging.volume import Volume
     from ..inference.model import Model
-    from ..volumes.volume import Volume
 
 _MOST_VOLUMES = 100_000
 _NO_VOLUMES = (
@@ -119,8 +119,8 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     if args.segment and args.preview:
         raise UsageError("Lungs and bones can be outlined in full-size volumes only; leave out --segment.")
     wanted = args.seed if args.count is None else list(range(1, args.count + 1))
+    from ..imaging.io import ITK_SUFFIXES, NIBABEL_SUFFIXES, WRITABLE_SUFFIXES
     from ..inference.model import load_model
-    from ..volumes.io import ITK_SUFFIXES, NIBABEL_SUFFIXES, WRITABLE_SUFFIXES
 
     single = args.out.name.lower().endswith(WRITABLE_SUFFIXES)
     if not single and args.out.name.lower().endswith((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, *_NO_VOLUMES)):
@@ -173,7 +173,7 @@ _ML = ("lungs_ml", "left_lung_ml", "right_lung_ml", "bones_ml")
 
 def _written(volume: Volume, path: Path, seconds: float, segmented: bool) -> dict[str, Any]:
     """Write a volume, and its label map where wanted; return its entry in the document."""
-    from ..volumes.io import write_volume
+    from ..imaging.io import write_volume
 
     write_volume(volume, path)
     provenance = volume.meta["provenance"]
@@ -190,8 +190,8 @@ def _written(volume: Volume, path: Path, seconds: float, segmented: bool) -> dic
 
 
 def _segmented(volume: Volume, path: Path) -> dict[str, Any]:
-    from ..segmentation import segment
-    from ..volumes.io import write_volume
+    from ..anatomy import segment
+    from ..imaging.io import write_volume
 
     found = segment(volume)
     labels_path = _labels_path(path)
@@ -221,7 +221,7 @@ def _require_places(path: Path, segmented: bool) -> None:
 
 
 def _labels_path(path: Path) -> Path:
-    from ..volumes.io import WRITABLE_SUFFIXES
+    from ..imaging.io import WRITABLE_SUFFIXES
 
     suffix = next(suffix for suffix in WRITABLE_SUFFIXES if path.name.lower().endswith(suffix))
     return path.with_name(f"{path.name[: -len(suffix)]}_labels{path.name[-len(suffix) :]}")

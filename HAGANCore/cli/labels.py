@@ -11,7 +11,7 @@ from .console import Console
 from .usage import UsageError
 
 if TYPE_CHECKING:
-    from ..segmentation.segmenter import LabelMap, TotalSegmentator
+    from ..anatomy.segmenter import LabelMap, TotalSegmentator
 
 
 def add_label_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def add_strict(parser: argparse.ArgumentParser) -> None:
 
 def chosen_segmenter(args: argparse.Namespace) -> LabelMap | TotalSegmentator | None:
     """Return what ``--labels`` names; None without it."""
-    from ..segmentation.segmenter import segmenter_of
+    from ..anatomy.segmenter import segmenter_of
 
     if args.labels is None:
         if args.labels_are is not None:

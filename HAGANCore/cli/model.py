@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
+from ..operations.outputs import require_folder, require_model
 from .console import Console
-from .outputs import require_folder, require_model
 from .parser import add_common_arguments
 from .usage import UsageError, made_of_options, output
 
@@ -207,7 +207,7 @@ def _new(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..gans.hagan import HAGAN, Architecture
     from ..models.card import card_text
     from ..models.modelfile import ModelDescription, read_model, write_model
-    from ..volumes.profiles import profile_named
+    from ..preparation.profiles import profile_named
 
     with made_of_options():
         architecture = Architecture(
@@ -270,7 +270,7 @@ def _import(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ..models.modelfile import read_model
     from ..models.published import import_published
     from ..models.registry import model_folder
-    from ..volumes.profiles import profile_named
+    from ..preparation.profiles import profile_named
 
     if args.out is None and args.name is None:
         raise UsageError(

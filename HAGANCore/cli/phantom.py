@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..operations.outputs import require_folder, require_label_map, require_volume
 from .console import Console
-from .outputs import require_folder, require_label_map, require_volume
 from .usage import UsageError, add_size, check_seed, jobs, made_of_options, output
 
 
@@ -55,8 +55,8 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
 
 def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
+    from ..phantoms.cohort import LABELS, MASKS, check_phantoms, write_phantom_cohort
     from ..processes import available_cores
-    from ..volumes.phantom.cohort import LABELS, MASKS, check_phantoms, write_phantom_cohort
 
     with made_of_options():
         check_phantoms(args.count, args.size, args.seed)
@@ -89,8 +89,8 @@ def _write_cohort(args: argparse.Namespace, console: Console) -> dict:
 
 
 def _write_scan(path: Path, seed: int, console: Console) -> dict:
-    from ..volumes.io import WRITABLE_SUFFIXES, write_volume
-    from ..volumes.phantom.cohort import LABELS, scan_phantom
+    from ..imaging.io import WRITABLE_SUFFIXES, write_volume
+    from ..phantoms.cohort import LABELS, scan_phantom
 
     check_seed(seed)
     suffix = next((s for s in WRITABLE_SUFFIXES if path.name.lower().endswith(s)), None)

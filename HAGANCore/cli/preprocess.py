@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from ..errors import HaganError
+from ..operations.outputs import require_folder
 from .console import Console
 from .labels import add_strict, require_no_warnings
-from .outputs import require_folder
 from .usage import add_size, add_spacing, jobs, made_of_options, output
 
 
@@ -59,9 +59,9 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     Raises:
         HaganError: not a single scan could be used.
     """
+    from ..cohorts.build import build_cohort
+    from ..preparation.profiles import profile_named
     from ..processes import available_cores
-    from ..volumes.build import build_cohort
-    from ..volumes.profiles import profile_named
 
     with made_of_options():
         profile = profile_named(args.profile)
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
 
 def _scans(args: argparse.Namespace) -> list:
-    from ..volumes.scans import add_labels, find_scans, read_scan_table
+    from ..cohorts.scans import add_labels, find_scans, read_scan_table
 
     if args.input.is_dir():
         scans = find_scans(args.input, leave_out=args.out)

@@ -8,14 +8,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..imaging.provenance import SCAN_KEY, scan_sha256
+from ..operations.outputs import require_label_map, require_same_scan
 from .console import Console
 from .labels import add_label_arguments, add_strict, chosen_segmenter, require_no_warnings
-from .outputs import SCAN_KEY, require_label_map, require_same_scan, scan_sha256
 from .usage import UsageError, add_spacing, output
 
 if TYPE_CHECKING:
-    from ..segmentation import Segmentation
-    from ..volumes.measurable import Finding
+    from ..anatomy import Segmentation
+    from ..imaging.measurable import Finding
 
 _ROWS = (
     ("lungs", "lungs", "lungs_percent"),
@@ -58,14 +59,14 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     Raises:
         HaganError: a number is doubtful, and ``--strict`` is given; the files are written all the same.
     """
+    from ..anatomy import LABELS, segment
+    from ..imaging.io import WRITABLE_SUFFIXES, read_volume, scan_name, write_volume
+    from ..imaging.measurable import require_measurable
+    from ..imaging.provenance import software_versions
+    from ..imaging.voxel_size import given_facts
+    from ..preparation.checks import check_image
+    from ..preparation.profiles import profile_named
     from ..progress import part_of
-    from ..segmentation import LABELS, segment
-    from ..volumes.checks import check_image
-    from ..volumes.io import WRITABLE_SUFFIXES, read_volume, scan_name, write_volume
-    from ..volumes.measurable import require_measurable
-    from ..volumes.profiles import profile_named
-    from ..volumes.provenance import software_versions
-    from ..volumes.voxelsize import given_facts
 
     out = args.out or Path(f"{scan_name(args.volume)}.segmentation.nii.gz")
     if not out.name.lower().endswith(WRITABLE_SUFFIXES):
@@ -118,7 +119,7 @@ def run(args: argparse.Namespace, console: Console) -> dict:
 
 def _spoilt(found: Segmentation, findings: list[Finding]) -> Segmentation:
     """Return the segmentation with what the image itself makes doubtful: lost slices, lost values."""
-    from ..segmentation import Doubt
+    from ..anatomy import Doubt
 
     organs = tuple(found.complete)
     more = [Doubt(spoilt.code, organs, spoilt.message) for spoilt in findings if spoilt.code in _SPOILING]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
+from ..operations.outputs import require_folder
 from .console import Console
-from .outputs import require_folder
 from .usage import UsageError, device, made_of_options, output
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Train; returns where the model file is, or that the run is not finished."""
     import torch
 
+    from ..cohorts.store import Cohort
     from ..devices import choose_device
     from ..training import Trainer
     from ..training.export import describe_model, export_model, read_card
     from ..training.process import marked_training, refuse_second, training_state
-    from ..volumes.cohort import Cohort
 
     if not args.minutes > 0:
         raise UsageError(f"--minutes must be more than 0; found {args.minutes}.")

@@ -79,7 +79,7 @@ def spacing(text: str) -> tuple[float, float, float]:
     >>> spacing("0.7,0.7,2.5")
     (0.7, 0.7, 2.5)
     """
-    from ..volumes.voxelsize import parse_spacing
+    from ..imaging.voxel_size import parse_spacing
 
     try:
         return parse_spacing(text)

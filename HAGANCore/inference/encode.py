@@ -14,21 +14,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..anatomy import LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
+from ..anatomy.location import lungs_of
+from ..anatomy.segmenter import Segmenter, onto_grid
 from ..errors import HaganError
 from ..gans.hagan import SLABS, one_hot
+from ..gans.hagan.streaming import StreamedGenerator
+from ..imaging.provenance import SCAN_KEY, scan_sha256
+from ..imaging.volume import Volume
+from ..imaging.voxel_size import given_facts
+from ..preparation.checks import Examination, examine
+from ..preparation.preprocess import Preparation, Prepared, prepare
 from ..progress import Progress, no_progress, part_of
-from ..segmentation import LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
-from ..segmentation.location import lungs_of
-from ..segmentation.segmenter import Segmenter, onto_grid
-from ..volumes.checks import Examination, examine
-from ..volumes.preprocess import Preparation, Prepared, prepare
-from ..volumes.sources import SCAN_KEY, scan_sha256
-from ..volumes.volume import Volume
-from ..volumes.voxelsize import given_facts
 from .error_measures import ErrorMeasures, error_within, measure_errors
-from .latentfile import Latent
+from .latent import Latent
 from .refine import refine_latent
-from .streaming import StreamedGenerator
 
 if TYPE_CHECKING:
     from .model import Model

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import HaganError
+from ..preparation.profiles import clip_to_window
 from ..processes import in_threads
 from ..progress import Progress, no_progress
-from ..volumes.profiles import clip_to_window
 
 Plane = npt.NDArray[np.float32]
 

@@ -15,22 +15,22 @@ import torch
 from torch import Tensor
 
 from ..errors import HaganError, OutOfMemory
+from ..gans.hagan.streaming import StreamedGenerator
 from ..gans.layers import one_hot
+from ..imaging.provenance import software_versions
+from ..imaging.volume import Volume
 from ..memory import is_out_of_memory
 from ..models.modelfile import ModelDescription, ModelFile, read_model, resolve_model
+from ..preparation.preprocess import restore
+from ..preparation.profiles import Profile
 from ..progress import Progress, no_progress, part_of
-from ..volumes.preprocess import restore
-from ..volumes.profiles import Profile
-from ..volumes.provenance import software_versions
-from ..volumes.volume import Volume
 from .cube import make_cube
-from .latentfile import Latent
+from .latent import Latent
 from .planning import Plan, Precision, plan, smaller_plan
-from .streaming import StreamedGenerator
 from .whole import WholeGenerator
 
 if TYPE_CHECKING:
-    from ..segmentation.segmenter import Segmenter
+    from ..anatomy.segmenter import Segmenter
     from .encode import Encoding
 
 _T = TypeVar("_T")
@@ -243,7 +243,7 @@ class Model:
                 reconstructs it best.
             force: go on with a scan that is not what the model needs; its problems become warnings.
             progress: called often.
-            segmenter: finds the lungs of a chest; without one :func:`~HAGANCore.segmentation.segment` does.
+            segmenter: finds the lungs of a chest; without one :func:`~HAGANCore.anatomy.segment` does.
 
         Raises:
             HaganError: the scan is not what the model needs, or the model has no encoder.

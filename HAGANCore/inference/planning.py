@@ -15,10 +15,10 @@ from torch import nn
 from ..devices import bfloat16_support, choose_device
 from ..errors import HaganError
 from ..gans.hagan import Architecture, Generator
+from ..gans.hagan.streaming import COMMON_BYTES, SLAB_BYTES
 from ..gans.layers import UpsampleConv3d
 from ..memory import free_memory
 from ..processes import available_cores
-from .streaming import COMMON_BYTES, SLAB_BYTES
 from .whole import whole_cost
 
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -180,7 +180,7 @@ def _slab_depth(architecture: Architecture, dtype: torch.dtype, slab_bytes: int)
 def bytes_needed(architecture: Architecture, dtype: torch.dtype, slab_bytes: int) -> int:
     """Return the memory that one volume takes above the generator's weights, with the int16 volume itself.
 
-    Counts the tensors that :class:`~HAGANCore.inference.streaming.StreamedGenerator` holds at the same time.
+    Counts the tensors that :class:`~HAGANCore.gans.hagan.streaming.StreamedGenerator` holds at the same time.
     """
     kernels, peak, features = _common_bytes(architecture, dtype, max(COMMON_BYTES, slab_bytes))
     # One voxel of G^H at R/2: its channels, the float32 copies that statistics need; or, instead of the

@@ -21,7 +21,7 @@ _TAPS_UPSAMPLED = 8
 
 
 class WholeGenerator:
-    """A generator with the face of :class:`~HAGANCore.inference.streaming.StreamedGenerator`.
+    """A generator with the face of :class:`~HAGANCore.gans.hagan.streaming.StreamedGenerator`.
 
     Args:
         generator: the network, on its device.

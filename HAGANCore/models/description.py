@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ..documents import parse_strict
 from ..errors import HaganError
 from ..gans import GAN, gan_of
-from ..volumes.profiles import Profile
+from ..preparation.profiles import Profile
 from .errors import ModelFileError
-from .strictjson import parse_strict
 
 FORMAT = "hagan-model"
 FORMAT_VERSION = 2

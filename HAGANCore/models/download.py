@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import HaganError
+from ..hashing import sha256_of
 from ..progress import Progress, no_progress
-from .hashing import sha256_of
 from .registry import RegistryEntry
 
 BLOCK_BYTES = 256 << 10

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from ..files import written_whole
 from ..gans import GAN, gan_of
+from ..hashing import sha256_of
 from .container import Container, check_finite, read_container
 from .description import ModelDescription
 from .errors import ModelFileError
-from .hashing import sha256_of
 from .registry import resolve_model
 
 __all__ = [

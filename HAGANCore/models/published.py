@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ..errors import HaganError
 from ..gans.hagan import HAGAN, Architecture
-from ..volumes.profiles import Profile
+from ..hashing import sha256_of
+from ..preparation.profiles import Profile
 from .description import ModelDescription
 from .errors import ModelFileError
-from .hashing import sha256_of
 from .modelfile import write_model
 
 FILE_PREFIXES = {"generator": "G", "discriminator": "D", "encoder": "E", "ground_encoder": "Sub_E"}

@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..documents import parse_strict
 from ..errors import HaganError
 from ..resources import resource_path
 from .errors import ModelFileError
-from .strictjson import parse_strict
 
 REGISTRY_VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

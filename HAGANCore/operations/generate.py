@@ -11,9 +11,9 @@ from ..progress import part_of
 from .context import Context
 
 if TYPE_CHECKING:
-    from ..inference.latentfile import Latent
-    from ..segmentation import Segmentation
-    from ..volumes.volume import Volume
+    from ..anatomy import Segmentation
+    from ..imaging.volume import Volume
+    from ..inference.latent import Latent
 
 MOST_VOLUMES = 100_000
 
@@ -60,7 +60,7 @@ def run(request: GenerateRequest, context: Context) -> None:
         HaganError: no such model, or it makes nothing that can be segmented.
         OutOfMemory: even the smallest way of working does not fit.
     """
-    from ..segmentation import segment  # the engine loads here: see the package
+    from ..anatomy import segment  # the engine loads here: see the package
 
     model = context.model.get(request.model, request.device, request.precision)
     if request.segment:

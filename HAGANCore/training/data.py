@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..cohorts.store import Cohort
 from ..errors import HaganError
-from ..volumes.cohort import Cohort
 
 
 class DataOrder:

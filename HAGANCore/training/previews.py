@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..gans import GAN
 from ..gans.layers import one_hot
-from ..pictures import PLANES, Picture, captioned, grey, plane, resized, sheet, write_png
+from ..imaging.pictures import PLANES, Picture, captioned, grey, plane, resized, sheet, write_png
 
 COUNT = 4
 _EDGE = 160

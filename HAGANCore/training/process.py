@@ -30,8 +30,8 @@ from typing import Any, Literal
 
 from ..errors import Cancelled, HaganError
 from ..files import written_whole
+from ..lock import locked
 from ..processtree import alive, identity, kill_tree, own_tree
-from ..volumes.lock import locked
 
 State = Literal["running", "finished", "stopped", "failed", "none"]
 _FOLDER = "process"

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..cohorts.store import Cohort
 from ..errors import Cancelled, HaganError
 from ..files import written_whole
 from ..gans import Batch, Moment, Turn, gan_of
 from ..progress import Progress, no_progress
-from ..volumes.cohort import Cohort
 from .checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from .config import TrainingConfig
 from .data import DataOrder, batches, random_stream

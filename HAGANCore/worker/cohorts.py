@@ -14,7 +14,7 @@ from .job import Job, Stopped
 from .wire import volume_from_wire
 
 if TYPE_CHECKING:
-    from ..volumes.scans import Scan
+    from ..cohorts.scans import Scan
 
 _POLL_SECONDS = 0.1
 
@@ -31,9 +31,9 @@ class Cohorts:
 
     def preprocess(self, job: Job) -> dict[str, Any]:
         """Turn scans into a cohort."""
-        from ..volumes.build import build_cohort
-        from ..volumes.profiles import profile_named
-        from ..volumes.scans import find_scans
+        from ..cohorts.build import build_cohort
+        from ..cohorts.scans import find_scans
+        from ..preparation.profiles import profile_named
 
         wanted = job.arguments
         profile, out = profile_named(wanted["profile"]), Path(wanted["out"])
@@ -58,8 +58,8 @@ class Cohorts:
         }
 
     def _scan(self, item: dict[str, Any]) -> Scan:
-        from ..volumes.io import write_volume
-        from ..volumes.scans import Scan
+        from ..cohorts.scans import Scan
+        from ..imaging.io import write_volume
 
         if "id" not in item or set(item) - {"id", "volume", "file"} or ("volume" in item) == ("file" in item):
             raise HaganError(

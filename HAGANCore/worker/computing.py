@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..anatomy import LABELS, Segmentation, segment
+from ..anatomy.surfaces import FULL_MM, PREVIEW_MM, surfaces_of
 from ..errors import HaganError
+from ..imaging.difference import difference_of, spread_of
+from ..imaging.measurable import require_measurable
+from ..imaging.provenance import SYNTHETIC_NOTICE
+from ..imaging.volume import Volume
 from ..models.registry import resolve_model
 from ..processes import available_cores
 from ..progress import Progress, part_of
-from ..segmentation import LABELS, Segmentation, segment
-from ..segmentation.surfaces import FULL_MM, PREVIEW_MM, surfaces_of
-from ..volumes.difference import difference_of, spread_of
-from ..volumes.measurable import require_measurable
-from ..volumes.provenance import SYNTHETIC_NOTICE
-from ..volumes.volume import Volume
 from .job import Job
 from .meshes import surfaces_to_wire
 from .protocol import PROTOCOL
@@ -29,9 +29,9 @@ from .stepping import Stepping
 from .wire import array_to_wire, volume_from_wire, wire_of
 
 if TYPE_CHECKING:
+    from ..directions.step import Step
     from ..inference.encode import Encoding
     from ..inference.model import Model
-    from ..latent.step import Step
 
 _SMALLEST_PREVIEW = 64
 """Edge in voxels from which on the low-resolution volume shows enough to steer by."""
@@ -147,7 +147,7 @@ class Computing:
 
     def check(self, job: Job) -> dict[str, Any]:
         """Say what is wrong with a scan, before any work."""
-        from ..volumes.checks import check_scan
+        from ..preparation.checks import check_scan
 
         model = self._loaded(job.arguments["model"])
         job.progress(0.1, "looking at the scan")
@@ -193,7 +193,7 @@ class Computing:
 
     def step(self, job: Job) -> dict[str, Any]:
         """Move a latent along directions and make its volume."""
-        from ..inference.latentfile import latent_from_document
+        from ..inference.latent import latent_from_document
 
         wanted = job.arguments
         model = self._loaded(wanted["model"])
@@ -305,7 +305,7 @@ def _moved_targets(model: Model, volume: Volume, found: Segmentation) -> dict[st
 
     Targets of a user's own table, such as an age, cannot be measured on a volume.
     """
-    from ..latent.targets import TARGETS, measure_targets
+    from ..directions.targets import TARGETS, measure_targets
 
     wanted = {str(direction.get("target")) for direction in model.description.directions}
     more = sorted(wanted & set(TARGETS) - set(found.measurements()))

@@ -21,7 +21,7 @@ def export(session: Path, job: Job) -> dict[str, Any]:
         HaganError: an entry is incomplete, a file of someone else is in the way, two volumes have one
             file, or a place cannot be written.
     """
-    from ..volumes.io import write_volume  # SimpleITK and nibabel: only where a file is written
+    from ..imaging.io import write_volume  # SimpleITK and nibabel: only where a file is written
 
     wanted = job.arguments["volumes"]
     files: list[str] = []
@@ -36,7 +36,7 @@ def export(session: Path, job: Job) -> dict[str, Any]:
 
 
 def _places(wanted: list[dict[str, Any]]) -> list[Path]:
-    from ..cli.outputs import require_own_volume
+    from ..operations.outputs import require_own_volume
 
     places: list[Path] = []
     for item in wanted:

@@ -98,7 +98,7 @@ def import_model(job: Job) -> dict[str, Any]:
     """Convert published checkpoints, or copy a model file, into the model folder."""
     from ..models.modelfile import read_model
     from ..models.published import SizeUnknownError, import_published
-    from ..volumes.profiles import profile_named
+    from ..preparation.profiles import profile_named
 
     out = _new_model_path(job.arguments["name"])
     paths = [Path(path) for path in job.arguments["paths"]]

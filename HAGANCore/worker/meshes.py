@@ -17,7 +17,7 @@ from ..errors import HaganError
 from ..files import written_whole
 
 if TYPE_CHECKING:
-    from ..segmentation.surfaces import Surface
+    from ..anatomy.surfaces import Surface
 
 
 def surfaces_to_wire(session: Path, surfaces: Sequence[Surface]) -> dict[str, Any]:

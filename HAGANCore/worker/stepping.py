@@ -9,11 +9,11 @@ from ..errors import HaganError
 from ..progress import Progress
 
 if TYPE_CHECKING:
-    from ..inference.latentfile import Latent
+    from ..directions.closed_loop import ClosedLoop
+    from ..directions.direction import Direction
+    from ..directions.step import Step
+    from ..inference.latent import Latent
     from ..inference.model import Model
-    from ..latent.closed import ClosedLoop
-    from ..latent.direction import Direction
-    from ..latent.step import Step
 
 
 class Stepping:
@@ -29,7 +29,7 @@ class Stepping:
 
     def moved(self, model: Model, latent: Latent, steps: Sequence[Mapping[str, Any]]) -> Latent:
         """Return the latent moved as the directions' calibration says: nothing is measured."""
-        from ..latent.direction import moved
+        from ..directions.direction import moved
 
         return moved(latent, model, _wanted(model, steps))
 
@@ -41,9 +41,9 @@ class Stepping:
         Raises:
             HaganError: no such direction, an amount outside its range, another model's latent, …
         """
-        from ..latent.closed import ClosedLoop
-        from ..latent.direction import require_range
-        from ..latent.step import measurable
+        from ..directions.closed_loop import ClosedLoop
+        from ..directions.direction import require_range
+        from ..directions.step import measurable
 
         latent.require_model(model.file)
         amounts: dict[str, float] = {}
@@ -67,7 +67,7 @@ def _wanted(model: Model, steps: Sequence[Mapping[str, Any]]) -> list[tuple[Dire
     Raises:
         HaganError: the model has no such direction.
     """
-    from ..latent.direction import directions_of
+    from ..directions.direction import directions_of
 
     known = directions_of(model.file)
     for step in steps:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..errors import HaganError
 from ..files import written_whole
-from ..volumes.volume import Geometry, Volume
+from ..imaging.volume import Geometry, Volume
 
 PLACE = ("spacing", "origin", "direction")
 """What the geometry of a message holds; the shape is the array's."""
@@ -103,7 +103,7 @@ def volume_from_wire(wire: Mapping[str, Any]) -> Volume:
     """
     if "file" in wire:
         _require_only(wire, {"file"})
-        from ..volumes.io import read_volume  # SimpleITK and nibabel: only where a file is read
+        from ..imaging.io import read_volume  # SimpleITK and nibabel: only where a file is read
 
         return read_volume(str(wire["file"]))
     _require_only(wire, _VOLUME_KEYS)

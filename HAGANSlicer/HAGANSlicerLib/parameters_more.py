@@ -4,7 +4,7 @@ from typing import Annotated
 
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterPack
 
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 
 SIZES = [32, 64, 128, 256, 512]
 """Edges of the prepared volumes that networks can be trained on."""

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from HAGANCore.cohorts.store import Cohort
 from HAGANCore.devices import choose_device
+from HAGANCore.phantoms.cohort import write_phantom_cohort
 from HAGANCore.training import Trainer, TrainingConfig
-from HAGANCore.volumes.cohort import Cohort
-from HAGANCore.volumes.phantom.cohort import write_phantom_cohort
 
 SIZE = 32
 UNSEEN_SEED = 9_100_000

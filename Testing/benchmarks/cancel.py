@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from HAGANCore import Cancelled
+from HAGANCore.phantoms.cohort import write_phantom_cohort
 from HAGANCore.resources import resource_path
-from HAGANCore.volumes.phantom.cohort import write_phantom_cohort
 from HAGANCore.worker.client import WorkerClient
 
 SCAN = {"file": str(resource_path("SampleData/thorax_phantom.nii.gz"))}

@@ -18,10 +18,10 @@ from functools import partial
 import numpy as np
 
 from HAGANCore import load_model
+from HAGANCore.anatomy import segment
 from HAGANCore.evaluation.diversity import mean_pairwise_ms_ssim
-from HAGANCore.segmentation import segment
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.volume import Volume
+from HAGANCore.imaging.volume import Volume
+from HAGANCore.phantoms import make_phantom
 
 HELD_OUT_SEEDS = 9_000_000
 """Far from the seeds of training cohorts."""

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from HAGANCore.segmentation import LABELS, segment
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.itk import from_itk, to_itk
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.phantom.cohort import scan_phantom
-from HAGANCore.volumes.volume import Volume
+from HAGANCore.anatomy import LABELS, segment
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.itk import from_itk, to_itk
+from HAGANCore.imaging.volume import Volume
+from HAGANCore.phantoms import make_phantom
+from HAGANCore.phantoms.cohort import scan_phantom
 
 SEEDS = 9_000_000
 """Far from the seeds that anything was tuned on."""

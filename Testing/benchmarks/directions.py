@@ -22,12 +22,12 @@ from typing import Any, Literal
 import numpy as np
 
 from HAGANCore import HaganError, Latent, Model, load_model
-from HAGANCore.latent.closed import ClosedLoop
-from HAGANCore.latent.direction import Direction, directions_of, moved
-from HAGANCore.latent.targets import measure_targets
+from HAGANCore.anatomy import segment
+from HAGANCore.directions.closed_loop import ClosedLoop
+from HAGANCore.directions.direction import Direction, directions_of, moved
+from HAGANCore.directions.targets import measure_targets
+from HAGANCore.phantoms import make_phantom
 from HAGANCore.processes import in_processes
-from HAGANCore.segmentation import segment
-from HAGANCore.volumes.phantom import make_phantom
 
 FRESH_SEEDS = 20_000_000
 """Far from the seeds that directions are fitted on."""

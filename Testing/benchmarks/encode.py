@@ -48,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _write_scan(path: Path, slices: int) -> None:
-    from HAGANCore.volumes.io import write_volume
-    from HAGANCore.volumes.phantom import make_phantom
-    from HAGANCore.volumes.volume import Geometry
+    from HAGANCore.imaging.io import write_volume
+    from HAGANCore.imaging.volume import Geometry
+    from HAGANCore.phantoms import make_phantom
 
     spacing = (0.703, 0.703, 332.5 / slices)
     origin = (-0.703 * 255.5, -0.703 * 255.5, -spacing[2] * (slices - 1) / 2)
@@ -89,7 +89,7 @@ def _encode_plainly(scan_path: str, model_path: str, out: Path) -> None:
 
     from HAGANCore import read_volume, write_volume
     from HAGANCore.models.modelfile import read_model
-    from HAGANCore.volumes.preprocess import prepare, restore
+    from HAGANCore.preparation.preprocess import prepare, restore
 
     model = read_model(model_path)
     profile, size = model.description.profile, model.description.architecture.size

@@ -49,7 +49,7 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
 
     from HAGANCore.devices import choose_device
     from HAGANCore.gans.hagan import Architecture, Generator
-    from HAGANCore.inference.streaming import StreamedGenerator
+    from HAGANCore.gans.hagan.streaming import StreamedGenerator
 
     streamed, precision, channels_last = VARIANTS[name]
     device, dtype = choose_device("auto"), getattr(torch, precision)

@@ -154,8 +154,8 @@ def load_scan(path: Path | None) -> Any:
     from HAGANSlicerLib.scene import volumes
     from scipy import ndimage
 
-    from HAGANCore.volumes.io import read_volume
-    from HAGANCore.volumes.phantom import make_phantom
+    from HAGANCore.imaging.io import read_volume
+    from HAGANCore.phantoms import make_phantom
 
     if path is not None:
         volume = read_volume(path)

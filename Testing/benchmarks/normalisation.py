@@ -16,10 +16,10 @@ import tempfile
 import measure
 import torch
 
+from HAGANCore.cohorts.store import Cohort
 from HAGANCore.devices import choose_device
 from HAGANCore.progress import no_progress
 from HAGANCore.training import Trainer, TrainingConfig
-from HAGANCore.volumes.cohort import Cohort
 
 HU_PER_UNIT = (600 + 1024) / 2
 

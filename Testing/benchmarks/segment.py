@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure_one(size: str, args: argparse.Namespace) -> dict[str, float]:
     """Segment one phantom a few times and keep the median time."""
-    from HAGANCore.segmentation import segment
-    from HAGANCore.volumes.phantom import make_phantom
+    from HAGANCore.anatomy import segment
+    from HAGANCore.phantoms import make_phantom
 
     volume = make_phantom(args.seed, int(size)).volume
     memory = measure.MemoryOfWork(on_cpu=True)

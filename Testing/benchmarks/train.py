@@ -37,10 +37,10 @@ def measure_one(name: str, args: argparse.Namespace) -> dict[str, float]:
     """Run a few iterations on random volumes; the time of one iteration does not depend on their content."""
     import torch
 
+    from HAGANCore.cohorts.store import Cohort, CohortWriter
     from HAGANCore.devices import choose_device
+    from HAGANCore.preparation.profiles import PROFILES
     from HAGANCore.training import PRESETS, Trainer
-    from HAGANCore.volumes.cohort import Cohort, CohortWriter
-    from HAGANCore.volumes.profiles import PROFILES
 
     config = PRESETS["reference" if name.startswith("plain") else "default"].changed(
         {

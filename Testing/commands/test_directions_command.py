@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from HAGANCore.cli import main
+from HAGANCore.cohorts.store import Cohort
+from HAGANCore.phantoms.cohort import write_phantom_cohort
 from HAGANCore.resources import resource_path
-from HAGANCore.volumes.cohort import Cohort
-from HAGANCore.volumes.phantom.cohort import write_phantom_cohort
 
 FIT = ["directions", "fit", "--samples", "30", "--probes", "6", "--jobs", "1"]
 
@@ -167,7 +167,7 @@ def test_options_that_do_not_fit_together_are_said_before_the_work(
 
 
 def test_factors_need_no_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import HAGANCore.latent.build as build
+    import HAGANCore.directions.build as build
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "PROBES", 3)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from HAGANCore.cli import main
-from HAGANCore.inference.latentfile import read_latent
+from HAGANCore.imaging.io import read_volume, write_volume
+from HAGANCore.inference.latent import read_latent
 from HAGANCore.inference.model import load_model
-from HAGANCore.volumes.io import read_volume, write_volume
-from HAGANCore.volumes.phantom.cohort import scan_phantom
+from HAGANCore.phantoms.cohort import scan_phantom
 
 ModelFiles = Callable[..., Path]
 

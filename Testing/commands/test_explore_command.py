@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from HAGANCore import load_model, read_volume, write_volume
+from HAGANCore.anatomy import segment
 from HAGANCore.cli import main
-from HAGANCore.latent.direction import Calibration, Direction, directions_of, moved
-from HAGANCore.latent.store import add_directions
+from HAGANCore.directions.direction import Calibration, Direction, directions_of, moved
+from HAGANCore.directions.store import add_directions
 from HAGANCore.models.modelfile import read_model
-from HAGANCore.segmentation import segment
-from HAGANCore.volumes.phantom import make_phantom
+from HAGANCore.phantoms import make_phantom
 
 
 def explore(capsys: pytest.CaptureFixture[str], *words: object) -> dict:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from HAGANCore.cli import main
-from HAGANCore.volumes.io import read_volume
+from HAGANCore.imaging.io import read_volume
 
 ModelFiles = Callable[..., Path]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from HAGANCore.cohorts.store import CohortWriter
 from HAGANCore.models.modelfile import read_model
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.resources import resource_path
-from HAGANCore.volumes.cohort import CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "HAGANSlicer" / "Scripts"

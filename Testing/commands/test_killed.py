@@ -23,13 +23,13 @@ from safetensors.torch import load_file
 
 from HAGANCore import load_model
 from HAGANCore.cli import main
-from HAGANCore.latent.samples import Task, measured_alone
+from HAGANCore.cohorts.store import JOURNAL, Cohort, CohortWriter
+from HAGANCore.directions.samples import Task, measured_alone
+from HAGANCore.imaging.io import read_volume, write_volume
+from HAGANCore.phantoms import make_phantom
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.processtree import kill_tree, own_tree
 from HAGANCore.training.process import training_state
-from HAGANCore.volumes.cohort import JOURNAL, Cohort, CohortWriter
-from HAGANCore.volumes.io import read_volume, write_volume
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.profiles import PROFILES
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
 
@@ -290,8 +290,8 @@ def test_measurements_of_directions_survive_a_kill(
 def test_two_commands_that_change_one_model_file_lose_nothing(
     started: Started, a_steerable_model_file: Path, tmp_path: Path
 ) -> None:
-    from HAGANCore.latent.direction import directions_of
-    from HAGANCore.latent.store import add_directions
+    from HAGANCore.directions.direction import directions_of
+    from HAGANCore.directions.store import add_directions
     from HAGANCore.models.modelfile import read_model
 
     path = tmp_path / "model.safetensors"

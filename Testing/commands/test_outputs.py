@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from HAGANCore.cli import main
-from HAGANCore.cli.outputs import document_in, require_folder, require_label_map, require_volume
 from HAGANCore.errors import HaganError
-from HAGANCore.inference.latentfile import read_latent
+from HAGANCore.imaging.io import WRITABLE_SUFFIXES, read_volume, write_volume
+from HAGANCore.imaging.volume import Volume
+from HAGANCore.inference.latent import read_latent
 from HAGANCore.models.modelfile import read_model
-from HAGANCore.volumes.io import WRITABLE_SUFFIXES, read_volume, write_volume
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.volume import Volume
+from HAGANCore.operations.outputs import document_in, require_folder, require_label_map, require_volume
+from HAGANCore.phantoms import make_phantom
 
 ModelFiles = Callable[..., Path]
 Refusal = Callable[..., str]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from HAGANCore.cli import main
-from HAGANCore.volumes.cohort import Cohort
-from HAGANCore.volumes.io import read_volume
+from HAGANCore.cohorts.store import Cohort
+from HAGANCore.imaging.io import read_volume
 
 
 def test_cohort_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

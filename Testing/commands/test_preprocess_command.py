@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from HAGANCore.cohorts.store import Cohort
+from HAGANCore.imaging.io import write_volume
+from HAGANCore.imaging.volume import Geometry, Volume
 from HAGANCore.inference.model import load_model
-from HAGANCore.volumes.cohort import Cohort
-from HAGANCore.volumes.io import write_volume
-from HAGANCore.volumes.preprocess import Preparation
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.preparation.preprocess import Preparation
 
 HAGAN = [str(Path(sys.executable).with_name("hagan"))]
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from HAGANCore.cli import main
-from HAGANCore.volumes.io import read_volume, write_volume
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.imaging.io import read_volume, write_volume
+from HAGANCore.imaging.volume import Geometry, Volume
+from HAGANCore.phantoms import make_phantom
 
 KEYS = {
     "lungs_ml",

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from HAGANCore.cli import main
+from HAGANCore.cohorts.store import CohortWriter
 from HAGANCore.models.modelfile import read_model
-from HAGANCore.volumes.cohort import CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 
 SMALL = [
     "--device=cpu",

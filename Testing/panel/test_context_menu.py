@@ -17,8 +17,8 @@ import pytest
 import qt
 import slicer
 
+from HAGANCore.imaging.io import read_volume
 from HAGANCore.resources import resource_path
-from HAGANCore.volumes.io import read_volume
 
 GEOMETRY = {"spacing": [1, 1, 1], "origin": [0, 0, 0], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1]}
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import slicer
 
+from HAGANCore.imaging.io import read_volume
 from HAGANCore.resources import resource_path
-from HAGANCore.volumes.io import read_volume
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/script-slicer.md"
 

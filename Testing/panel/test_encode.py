@@ -10,8 +10,8 @@ import pytest
 import slicer
 import vtk
 
+from HAGANCore.imaging.io import read_volume
 from HAGANCore.resources import resource_path
-from HAGANCore.volumes.io import read_volume
 
 
 @pytest.fixture

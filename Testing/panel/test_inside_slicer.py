@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import slicer
 
-from HAGANCore.models.hashing import sha256_of
-from HAGANCore.volumes.io import read_volume
+from HAGANCore.hashing import sha256_of
+from HAGANCore.imaging.io import read_volume
 
 FILE = Path(__file__).resolve().parents[2] / "HAGANSlicer/Testing/Python/HAGANSlicerModuleTest.py"
 

@@ -11,7 +11,7 @@ import torch
 
 from HAGANCore.gans import gan_of
 from HAGANCore.models.modelfile import ModelDescription, write_model
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 
 
 @pytest.fixture

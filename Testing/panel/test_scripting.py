@@ -11,8 +11,8 @@ import slicer
 from plain_model import write_plain_model
 
 from HAGANCore.errors import Cancelled, HaganError
+from HAGANCore.imaging.io import read_volume
 from HAGANCore.resources import resource_path
-from HAGANCore.volumes.io import read_volume
 
 
 @pytest.fixture(scope="module")

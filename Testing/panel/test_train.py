@@ -28,7 +28,7 @@ def a_panel(a_shared_widget: Any) -> Any:
 @pytest.fixture(scope="module")
 def a_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight phantoms of 32³."""
-    from HAGANCore.volumes.phantom.cohort import write_phantom_cohort
+    from HAGANCore.phantoms.cohort import write_phantom_cohort
 
     folder = tmp_path_factory.mktemp("phantoms") / "cohort"
     write_phantom_cohort(folder, count=8, size=32, seed=1)
@@ -59,8 +59,8 @@ def add_ct(a_panel: Any) -> Callable[[str], vtkMRMLScalarVolumeNode]:
     """Put the sample scan into the scene under a name."""
     from HAGANSlicerLib.scene import volumes
 
+    from HAGANCore.imaging.io import read_volume
     from HAGANCore.resources import resource_path
-    from HAGANCore.volumes.io import read_volume
 
     phantom = read_volume(resource_path("SampleData/thorax_phantom.nii.gz"))
 
@@ -83,7 +83,7 @@ def prepare(panel: Any, folder: Path, *nodes: Any) -> None:
 def test_volumes_of_the_scene_become_a_cohort(
     a_panel: Any, add_ct: Any, tmp_path: Path, process_events_until: Any
 ) -> None:
-    from HAGANCore.volumes.cohort import Cohort
+    from HAGANCore.cohorts.store import Cohort
 
     node = add_ct("Übung: CT/1")
     assert isinstance(node, vtkMRMLScalarVolumeNode)
@@ -98,7 +98,7 @@ def test_volumes_of_the_scene_become_a_cohort(
 def test_closing_the_scene_ends_a_cohort_in_the_making(
     a_panel: Any, add_ct: Any, tmp_path: Path, process_events_until: Any, moment: str
 ) -> None:
-    from HAGANCore.volumes.cohort import Cohort
+    from HAGANCore.cohorts.store import Cohort
 
     session = a_panel.context.worker.session
     prepare(a_panel, tmp_path / "cohort", *(add_ct(f"CT {number}") for number in range(8)))

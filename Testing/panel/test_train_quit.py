@@ -21,7 +21,7 @@ TINY = (
 @pytest.fixture
 def a_cohort(tmp_path: Path) -> Path:
     """Four phantoms of 32³."""
-    from HAGANCore.volumes.phantom.cohort import write_phantom_cohort
+    from HAGANCore.phantoms.cohort import write_phantom_cohort
 
     write_phantom_cohort(tmp_path / "cohort", count=4, size=32, seed=1)
     return tmp_path / "cohort"
@@ -47,10 +47,10 @@ def opened(module: Any) -> Any:
 def test_a_training_outlives_the_module_is_found_again_and_stopped_now(
     a_scene: Any, a_module: Any, a_cohort: Path, a_run: Path, process_events_until: Any
 ) -> None:
+    from HAGANCore.cohorts.store import Cohort
     from HAGANCore.training import Trainer
     from HAGANCore.training.config import TrainingConfig
     from HAGANCore.training.process import training_state
-    from HAGANCore.volumes.cohort import Cohort
 
     panel = opened(a_module)
     try:

@@ -14,8 +14,8 @@ from slicer_harness.four_up import FourUp
 from slicer_harness.scene import boot
 from slicer_harness.views import write_png
 
-from HAGANCore.segmentation.surfaces import surfaces_of
-from HAGANCore.volumes.volume import Geometry
+from HAGANCore.anatomy.surfaces import surfaces_of
+from HAGANCore.imaging.volume import Geometry
 from HAGANCore.worker.meshes import surfaces_to_wire
 from HAGANCore.worker.wire import open_array
 

@@ -13,8 +13,8 @@ from HAGANSlicerLib.scene import display, hierarchy, latents, results, volumes
 from HAGANSlicerLib.scene.history import History, Result
 from HAGANSlicerLib.scene.images import image_array
 
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.volume import Geometry
+from HAGANCore.imaging.volume import Geometry
+from HAGANCore.phantoms import make_phantom
 
 
 def all_ids(scene: Any) -> set[str]:

@@ -23,7 +23,7 @@ from HAGANSlicerLib.scene import (
 
 import HAGANCore
 from HAGANCore.errors import HaganError
-from HAGANCore.inference.latentfile import read_latent
+from HAGANCore.inference.latent import read_latent
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import open_array
 

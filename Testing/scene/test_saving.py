@@ -10,7 +10,7 @@ import slicer
 from HAGANSlicerLib.scene import hierarchy, latents, plots, provenance, replay, results, sequences, volumes
 from HAGANSlicerLib.scene.geometry import ijk_to_ras
 
-from HAGANCore.inference.latentfile import read_latent
+from HAGANCore.inference.latent import read_latent
 
 
 def _saved_and_loaded(environment: Any, folder: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import HAGANCore
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.volume import Geometry, nearest_rotation
+from HAGANCore.imaging.volume import Geometry, nearest_rotation
 
 IDENTITY = {"spacing": [1, 1, 1], "origin": [0, 0, 0], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1]}
 CUBE = np.arange(4 * 3 * 2, dtype=np.int16).reshape(4, 3, 2)

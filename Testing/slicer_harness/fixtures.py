@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import HAGANCore
-from HAGANCore.volumes.phantom import make_phantom
+from HAGANCore.phantoms import make_phantom
 from HAGANCore.worker.wire import array_to_wire, wire_of
 
 from .scene import Environment, boot

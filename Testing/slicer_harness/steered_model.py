@@ -13,8 +13,8 @@ RANGE_ML = 600.0
 
 def write_steered_model(path: Path, range_ml: float = RANGE_ML) -> Path:
     """Write the demonstration model with its direction for the lungs alone, over a range of ±``range_ml``."""
-    from HAGANCore.latent.direction import directions_of
-    from HAGANCore.latent.store import add_directions
+    from HAGANCore.directions.direction import directions_of
+    from HAGANCore.directions.store import add_directions
     from HAGANCore.models.modelfile import read_model, resolve_model
 
     shipped = directions_of(read_model(resolve_model("demo")))[DIRECTION]

@@ -12,10 +12,10 @@ import pytest
 from model_server import CONTENT, Server
 
 from HAGANCore import Model, load_model
-from HAGANCore.latent.direction import Direction, directions_of
+from HAGANCore.directions.direction import Direction, directions_of
+from HAGANCore.imaging.volume import Geometry, Volume
 from HAGANCore.models import download
 from HAGANCore.models.registry import RegistryEntry
-from HAGANCore.volumes.volume import Geometry, Volume
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from HAGANCore.segmentation.body import find_body
+from HAGANCore.anatomy.body import find_body
 
 SPACING = (3.0, 3.0, 3.0)
 

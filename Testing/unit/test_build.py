@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from HAGANCore.cohorts.build import BuildReport, build_cohort
+from HAGANCore.cohorts.scans import find_scans, read_scan_table
+from HAGANCore.cohorts.store import Cohort, CohortWriter
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.build import BuildReport, build_cohort
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.io import write_volume
-from HAGANCore.volumes.profiles import PROFILES
-from HAGANCore.volumes.scans import find_scans, read_scan_table
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.imaging.io import write_volume
+from HAGANCore.imaging.volume import Geometry, Volume
+from HAGANCore.preparation.profiles import PROFILES
 
 PROFILE = PROFILES["thorax-ct"]
 
@@ -136,8 +136,8 @@ def test_synthetic_volumes_are_taken_only_when_allowed(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys
-from HAGANCore.volumes.cohort import CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.cohorts.store import CohortWriter
+from HAGANCore.preparation.profiles import PROFILES
 with CohortWriter(sys.argv[1], PROFILES["thorax-ct"], 32) as writer:
     (writer.folder / "volumes" / ".tmp-1-a.npy").write_bytes(b"half")
     print("ready", flush=True)

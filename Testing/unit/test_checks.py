@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from HAGANCore.anatomy import segment
+from HAGANCore.anatomy.location import locate_lungs
 from HAGANCore.errors import HaganError
-from HAGANCore.segmentation import segment
-from HAGANCore.segmentation.location import locate_lungs
-from HAGANCore.volumes.checks import check_scan, require_usable
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.measurable import Finding, check_voxels, require_measurable
-from HAGANCore.volumes.profiles import PROFILES
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.measurable import Finding, check_voxels, require_measurable
+from HAGANCore.imaging.volume import Geometry, Volume
+from HAGANCore.preparation.checks import check_scan, require_usable
+from HAGANCore.preparation.profiles import PROFILES
 
 STRETCHED, FIXED, BRAIN = (PROFILES[name] for name in ("thorax-ct", "thorax-ct-fov", "brain-mr"))
 CHESTS = [

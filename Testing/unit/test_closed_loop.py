@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from HAGANCore import Cancelled, HaganError, Model, load_model
-from HAGANCore.latent.closed import MOST_VOLUMES, ClosedLoop, reach
-from HAGANCore.latent.direction import Direction, directions_of
-from HAGANCore.latent.search import FARTHEST, Search
-from HAGANCore.latent.step import measure
-from HAGANCore.latent.walk import walk
+from HAGANCore.directions.closed_loop import MOST_VOLUMES, ClosedLoop, reach
+from HAGANCore.directions.direction import Direction, directions_of
+from HAGANCore.directions.search import FARTHEST, Search
+from HAGANCore.directions.step import measure
+from HAGANCore.directions.walk import walk
 
 
 def test_steps_meet_their_changes_and_know_what_earlier_ones_measured(

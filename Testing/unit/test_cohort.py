@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from HAGANCore.cohorts.store import Cohort, CohortWriter, write_array
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.cohort import Cohort, CohortWriter, write_array
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 
 PROFILE = PROFILES["thorax-ct-fov"]
 
@@ -98,8 +98,8 @@ def test_a_failure_is_kept_until_its_scan_succeeds(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 import numpy as np
-from HAGANCore.volumes.cohort import CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.cohorts.store import CohortWriter
+from HAGANCore.preparation.profiles import PROFILES
 writer = CohortWriter(sys.argv[1], PROFILES["thorax-ct-fov"], 8)
 writer.add("first", np.zeros((8, 8, 8)))
 writer.fail("in/bad.nii", "empty")

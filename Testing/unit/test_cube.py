@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from HAGANCore.errors import HaganError
+from HAGANCore.imaging.volume import Volume
 from HAGANCore.inference.model import load_model
-from HAGANCore.volumes.volume import Volume
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import RequestError
 

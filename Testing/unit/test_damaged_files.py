@@ -12,8 +12,8 @@ import pytest
 import SimpleITK as sitk
 
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.volume import Geometry
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.volume import Geometry
 
 VOXELS = np.arange(4 * 5 * 6, dtype="<i2").tobytes()
 

@@ -14,7 +14,7 @@ from small_model import DESCRIPTION, SMALL
 
 from HAGANCore.models.description import ModelDescription
 from HAGANCore.models.errors import ModelFileError
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 
 
 def changed_document(**changes: Any) -> dict[str, Any]:

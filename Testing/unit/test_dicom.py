@@ -11,10 +11,10 @@ import pytest
 import SimpleITK as sitk
 
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.dicom import find_series
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.itk import to_itk
-from HAGANCore.volumes.volume import Volume
+from HAGANCore.imaging.dicom import find_series
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.itk import to_itk
+from HAGANCore.imaging.volume import Volume
 
 
 def write_series(

@@ -14,8 +14,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.volume import Volume
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.volume import Volume
 
 CT, ENHANCED_CT, MEDIA_DIRECTORY = (
     "1.2.840.10008.5.1.4.1.1.2",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from HAGANCore.volumes.difference import difference_of, spread_of
+from HAGANCore.imaging.difference import difference_of, spread_of
 
 
 def test_whole_numbers_stay_whole_and_do_not_overflow() -> None:

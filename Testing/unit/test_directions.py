@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from HAGANCore.errors import HaganError
-from HAGANCore.inference.latentfile import read_latent
-from HAGANCore.inference.model import Model, load_model
-from HAGANCore.latent.direction import Calibration, Direction, directions_of, moved
-from HAGANCore.latent.store import (
+from HAGANCore.directions.direction import Calibration, Direction, directions_of, moved
+from HAGANCore.directions.store import (
     add_directions,
     read_directions,
     remove_direction,
     rename_direction,
     save_direction,
 )
+from HAGANCore.errors import HaganError
+from HAGANCore.inference.latent import read_latent
+from HAGANCore.inference.model import Model, load_model
 from HAGANCore.models.modelfile import read_model, write_directions
 
 KNOTS = Calibration((-900.0, -200.0, 0.0, 500.0), (-2.0, -1.0, 0.0, 3.0))

@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from HAGANCore.anatomy import segment
+from HAGANCore.cohorts.store import Cohort, CohortWriter
+from HAGANCore.directions import samples as samples_module
+from HAGANCore.directions.build import Plan, factor_directions, fit_directions, measure_matrix
+from HAGANCore.directions.calibrate import calibrate
+from HAGANCore.directions.closed_loop import reach
+from HAGANCore.directions.cohorts import encode_cohort, fit_covariate, read_covariate
+from HAGANCore.directions.direction import moved
+from HAGANCore.directions.disentangle import EffectsMatrix, Responses, conditional, corrected, effects_of
+from HAGANCore.directions.fit import factorise, fit
+from HAGANCore.directions.optional import estimators
+from HAGANCore.directions.samples import JOURNAL, Measurements, quality_for
+from HAGANCore.directions.targets import TARGETS, body_fat_ml, measure_targets, target_named
 from HAGANCore.errors import Cancelled, HaganError
 from HAGANCore.inference.model import Model, load_model
-from HAGANCore.latent import samples as samples_module
-from HAGANCore.latent.build import Plan, factor_directions, fit_directions, measure_matrix
-from HAGANCore.latent.calibrate import calibrate
-from HAGANCore.latent.closed import reach
-from HAGANCore.latent.cohorts import encode_cohort, fit_covariate, read_covariate
-from HAGANCore.latent.direction import moved
-from HAGANCore.latent.disentangle import EffectsMatrix, Responses, conditional, corrected, effects_of
-from HAGANCore.latent.extras import estimators
-from HAGANCore.latent.fit import factorise, fit
-from HAGANCore.latent.samples import JOURNAL, Measurements, quality_for
-from HAGANCore.latent.targets import TARGETS, body_fat_ml, measure_targets, target_named
 from HAGANCore.models.modelfile import write_model
-from HAGANCore.segmentation import segment
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.phantom import make_phantom
+from HAGANCore.phantoms import make_phantom
 
 PLAN = Plan(targets=("lungs_ml",), hold=("bones_ml",), samples=30, probes=6)
 
@@ -211,7 +211,7 @@ def test_targets_are_those_of_the_phantom() -> None:
 
 
 def test_fat_is_counted_without_mixtures_of_air_and_tissue() -> None:
-    from HAGANCore.volumes.volume import Geometry, Volume
+    from HAGANCore.imaging.volume import Geometry, Volume
 
     array = np.full((20, 40, 40), -1000, np.int16)
     array[:, 8:32, 8:32] = -100  # fat all over
@@ -223,7 +223,7 @@ def test_fat_is_counted_without_mixtures_of_air_and_tissue() -> None:
 
 
 def test_nothing_found_is_no_volume_of_zero() -> None:
-    from HAGANCore.volumes.volume import Geometry, Volume
+    from HAGANCore.imaging.volume import Geometry, Volume
 
     empty = Volume(np.full((32, 32, 32), -1000, np.int16), Geometry(shape=(32, 32, 32), spacing=(5.0,) * 3))
     values = measure_targets(empty, segment(empty))

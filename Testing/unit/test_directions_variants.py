@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from HAGANCore.anatomy import segment
+from HAGANCore.directions.build import Plan, fit_directions
+from HAGANCore.directions.closed_loop import reach
+from HAGANCore.directions.direction import Direction, directions_of, moved
+from HAGANCore.directions.samples import Measurements
+from HAGANCore.directions.store import add_directions
 from HAGANCore.errors import HaganError
+from HAGANCore.imaging.volume import Volume
 from HAGANCore.inference.model import Model, load_model
-from HAGANCore.latent.build import Plan, fit_directions
-from HAGANCore.latent.closed import reach
-from HAGANCore.latent.direction import Direction, directions_of, moved
-from HAGANCore.latent.samples import Measurements
-from HAGANCore.latent.store import add_directions
 from HAGANCore.models.modelfile import write_model
-from HAGANCore.segmentation import segment
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.profiles import PROFILES
-from HAGANCore.volumes.volume import Volume
+from HAGANCore.phantoms import make_phantom
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.worker.client import WorkerClient
 
 

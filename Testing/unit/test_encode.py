@@ -15,14 +15,14 @@ from torch.nn import functional as F
 
 from HAGANCore.errors import Cancelled, HaganError
 from HAGANCore.gans.hagan import one_hot
+from HAGANCore.gans.hagan.streaming import StreamedGenerator
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.volume import Geometry, Volume
 from HAGANCore.inference.error_measures import measure_errors
-from HAGANCore.inference.latentfile import Latent, read_latent
+from HAGANCore.inference.latent import Latent, read_latent
 from HAGANCore.inference.model import Model, load_model
 from HAGANCore.inference.refine import Refined
-from HAGANCore.inference.streaming import StreamedGenerator
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.preprocess import prepare
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.preparation.preprocess import prepare
 
 ModelFiles = Callable[..., Path]
 OBLIQUE = (0.9396926, -0.3420201, 0.0, 0.3420201, 0.9396926, 0.0, 0.0, 0.0, 1.0)

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from HAGANCore import HaganError, Model, segment
-from HAGANCore.latent.direction import Direction
-from HAGANCore.latent.figure import (
+from HAGANCore.anatomy import BONES, LEFT_LUNG, RIGHT_LUNG
+from HAGANCore.directions.direction import Direction
+from HAGANCore.directions.figure import (
     GREEN,
     Column,
     figure,
@@ -22,14 +23,13 @@ from HAGANCore.latent.figure import (
     write_animation,
     write_curve,
 )
-from HAGANCore.latent.onto_scan import Aim, change_scan, displacement_between, method_for, strength_for
-from HAGANCore.latent.step import measure, start_of
-from HAGANCore.latent.walk import walk
-from HAGANCore.segmentation import BONES, LEFT_LUNG, RIGHT_LUNG
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.preprocess import prepare
-from HAGANCore.volumes.profiles import profile_named
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.directions.onto_scan import Aim, change_scan, displacement_between, method_for, strength_for
+from HAGANCore.directions.step import measure, start_of
+from HAGANCore.directions.walk import walk
+from HAGANCore.imaging.volume import Geometry, Volume
+from HAGANCore.phantoms import make_phantom
+from HAGANCore.preparation.preprocess import prepare
+from HAGANCore.preparation.profiles import profile_named
 
 LUNG_TISSUE, MUSCLE = -850, 40
 
@@ -159,7 +159,7 @@ def test_a_displacement_is_made_as_strong_as_the_change_needs_it():
 
 
 def some_calibration():
-    from HAGANCore.latent.direction import Calibration
+    from HAGANCore.directions.direction import Calibration
 
     return Calibration((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0))
 

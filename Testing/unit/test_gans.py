@@ -14,17 +14,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from HAGANCore.cohorts.store import Cohort, CohortWriter
 from HAGANCore.errors import HaganError
 from HAGANCore.gans import GANS, gan_of
 from HAGANCore.gans.losses import gradient_penalty
 from HAGANCore.inference.model import load_model
 from HAGANCore.models.modelfile import read_model
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.checkpoint import list_checkpoints
 from HAGANCore.training.export import export_model
 from HAGANCore.training.log import read_log
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
 
 SIZE = 32
 WGAN = {"gan": "wgan-gp", "latent": 8, "width": 4, "critic_steps": 2}

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from HAGANCore.segmentation import LEFT_LUNG, segment
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.anatomy import LEFT_LUNG, segment
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.volume import Geometry, Volume
+from HAGANCore.phantoms import make_phantom
 
 THICK = Geometry(shape=(45, 200, 200), spacing=(1.9, 1.9, 8.0), origin=(-190.0, -190.0, -180.0))
 

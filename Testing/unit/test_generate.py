@@ -13,11 +13,11 @@ import torch
 
 from HAGANCore.errors import Cancelled, HaganError, OutOfMemory
 from HAGANCore.gans.hagan import one_hot
+from HAGANCore.imaging.io import read_volume, write_volume
+from HAGANCore.imaging.provenance import provenance_document
 from HAGANCore.inference import model as model_module
 from HAGANCore.inference.model import Model, load_model
 from HAGANCore.inference.planning import smaller_plan
-from HAGANCore.volumes.io import read_volume, write_volume
-from HAGANCore.volumes.provenance import provenance_document
 
 ModelFiles = Callable[..., Path]
 

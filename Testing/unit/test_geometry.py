@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.io import read_volume, write_volume
-from HAGANCore.volumes.orientation import canonical_view
-from HAGANCore.volumes.volume import Geometry, Volume, nearest_rotation
+from HAGANCore.imaging.io import read_volume, write_volume
+from HAGANCore.imaging.orientation import canonical_view
+from HAGANCore.imaging.volume import Geometry, Volume, nearest_rotation
 
 
 def rotations() -> st.SearchStrategy[np.ndarray]:

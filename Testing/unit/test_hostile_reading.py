@@ -13,14 +13,14 @@ import nibabel
 import numpy as np
 import pytest
 
+from HAGANCore.anatomy import segment
+from HAGANCore.anatomy.location import locate_lungs
 from HAGANCore.errors import HaganError
-from HAGANCore.segmentation import segment
-from HAGANCore.segmentation.location import locate_lungs
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.preprocess import prepare
-from HAGANCore.volumes.profiles import profile_named
-from HAGANCore.volumes.volume import Volume
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.volume import Volume
+from HAGANCore.phantoms import make_phantom
+from HAGANCore.preparation.preprocess import prepare
+from HAGANCore.preparation.profiles import profile_named
 
 VALUES = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
 

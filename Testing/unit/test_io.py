@@ -13,9 +13,9 @@ import pytest
 import SimpleITK as sitk
 
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.io import gzip_parts, read_volume, write_volume
-from HAGANCore.volumes.itk import to_itk
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.imaging.io import gzip_parts, read_volume, write_volume
+from HAGANCore.imaging.itk import to_itk
+from HAGANCore.imaging.volume import Geometry, Volume
 
 SUFFIXES = [".nii.gz", ".nii", ".nrrd", ".mha"]
 PROVENANCE = {"seed": 7, "model": {"sha256": "ab" * 32}, "note": 'a: "b" = c\\d\nü', "steps": [0.5, -1]}

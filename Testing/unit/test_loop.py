@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from HAGANCore.cohorts.store import Cohort, CohortWriter
 from HAGANCore.errors import Cancelled
 from HAGANCore.fields import number
 from HAGANCore.gans import GAN, GANS, Batch, Losses, Moment, Turn
 from HAGANCore.gans.base import Architecture, Options
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.checkpoint import load_checkpoint
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
 
 
 @dataclass(frozen=True, kw_only=True)

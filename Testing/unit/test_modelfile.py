@@ -33,7 +33,7 @@ from HAGANCore.models.modelfile import (
     read_model,
     write_model,
 )
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 
 
 def networks(architecture: Architecture = SMALL) -> dict[str, Any]:

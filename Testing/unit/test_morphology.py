@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from HAGANCore.segmentation.morphology import closed, label_slices, opened
+from HAGANCore.anatomy.morphology import closed, label_slices, opened
 
 
 @settings(derandomize=True, max_examples=20, deadline=None)

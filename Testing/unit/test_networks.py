@@ -22,13 +22,7 @@ from HAGANCore.gans.hagan import (
     Normalisation,
     one_hot,
 )
-from HAGANCore.gans.layers import (
-    SpectralConv3d,
-    SpectralLinear,
-    UpsampleConv3d,
-    VoxelNorm,
-    fold_upsampling,
-)
+from HAGANCore.gans.layers import SpectralConv3d, SpectralLinear, UpsampleConv3d, VoxelNorm, fold_upsampling
 
 
 def small(size: int, classes: int = 0, normalisation: Normalisation = "slab-consistent") -> Architecture:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from HAGANCore.latent.onto_scan import _tapered, displacement_between
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.directions.onto_scan import _tapered, displacement_between
+from HAGANCore.imaging.volume import Geometry, Volume
 
 
 def test_the_displacement_fades_over_four_voxels() -> None:

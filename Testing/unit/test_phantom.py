@@ -9,25 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from HAGANCore.anatomy.location import locate_lungs
+from HAGANCore.cohorts.store import Cohort
 from HAGANCore.errors import Cancelled, HaganError
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.volume import Geometry
+from HAGANCore.phantoms import PROFILE, SEVERITY_LIMITS, Phantom, draw_parameters, make_phantom, severity
+from HAGANCore.phantoms.cohort import LABELS, SCANNER, scan_phantom, write_phantom_cohort
+from HAGANCore.phantoms.draw import draw
+from HAGANCore.phantoms.grid import RenderGrid, averaged
+from HAGANCore.phantoms.patient import Patient, roll
+from HAGANCore.phantoms.primitives import Ellipsoid, Tubes, fill_plates, fill_tubes
 from HAGANCore.resources import resource_path
-from HAGANCore.segmentation.location import locate_lungs
-from HAGANCore.volumes.cohort import Cohort
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.phantom import (
-    PROFILE,
-    SEVERITY_LIMITS,
-    Phantom,
-    draw_parameters,
-    make_phantom,
-    severity,
-)
-from HAGANCore.volumes.phantom.cohort import LABELS, SCANNER, scan_phantom, write_phantom_cohort
-from HAGANCore.volumes.phantom.draw import draw
-from HAGANCore.volumes.phantom.grid import RenderGrid, averaged
-from HAGANCore.volumes.phantom.patient import Patient, roll
-from HAGANCore.volumes.phantom.primitives import Ellipsoid, Tubes, fill_plates, fill_tubes
-from HAGANCore.volumes.volume import Geometry
 
 
 @pytest.fixture(scope="module")

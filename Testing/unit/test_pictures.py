@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from HAGANCore.pictures import captioned, grey, outlined, plane, sheet, three_planes, write_png
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.imaging.pictures import captioned, grey, outlined, plane, sheet, three_planes, write_png
+from HAGANCore.imaging.volume import Geometry, Volume
 
 AIR, BODY, MARK = -1000.0, 0.0, 1000.0
 

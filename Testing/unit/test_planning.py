@@ -15,15 +15,9 @@ from hypothesis import strategies as st
 from HAGANCore import devices
 from HAGANCore.errors import HaganError
 from HAGANCore.gans.hagan import Architecture
+from HAGANCore.gans.hagan.streaming import SLAB_BYTES
 from HAGANCore.inference.planning import _about, bytes_needed, multiplications, plan, smaller_plan
-from HAGANCore.inference.streaming import SLAB_BYTES
-from HAGANCore.memory import (
-    free_memory,
-    is_out_of_memory,
-    linux_available,
-    peak_memory,
-    vm_stat_available,
-)
+from HAGANCore.memory import free_memory, is_out_of_memory, linux_available, peak_memory, vm_stat_available
 
 MIB = 1 << 20
 
@@ -63,7 +57,7 @@ from pathlib import Path
 from HAGANCore.memory import peak_memory
 from HAGANCore.inference.cube import make_cube
 from HAGANCore.inference.planning import plan
-from HAGANCore.inference.streaming import StreamedGenerator
+from HAGANCore.gans.hagan.streaming import StreamedGenerator
 from HAGANCore.gans.hagan import Architecture, Generator
 from HAGANCore.progress import no_progress
 

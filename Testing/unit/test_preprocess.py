@@ -12,15 +12,15 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from HAGANCore.anatomy import LEFT_LUNG, RIGHT_LUNG, segment
+from HAGANCore.anatomy.location import locate_lungs
 from HAGANCore.errors import HaganError
-from HAGANCore.segmentation import LEFT_LUNG, RIGHT_LUNG, segment
-from HAGANCore.segmentation.location import locate_lungs
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.itk import from_itk, to_itk
-from HAGANCore.volumes.preprocess import Preparation, prepare, restore
-from HAGANCore.volumes.profiles import PROFILES
-from HAGANCore.volumes.resample import axis_weights
-from HAGANCore.volumes.volume import Geometry, Volume, nearest_rotation
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.itk import from_itk, to_itk
+from HAGANCore.imaging.resample import axis_weights
+from HAGANCore.imaging.volume import Geometry, Volume, nearest_rotation
+from HAGANCore.preparation.preprocess import Preparation, prepare, restore
+from HAGANCore.preparation.profiles import PROFILES
 
 STRETCHED, FIXED, BRAIN = (PROFILES[name] for name in ("thorax-ct", "thorax-ct-fov", "brain-mr"))
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.profiles import PROFILES, Profile, profile_named
+from HAGANCore.preparation.profiles import PROFILES, Profile, profile_named
 
 NAMES = sorted(PROFILES)
 

@@ -19,7 +19,7 @@ from HAGANCore.gans.hagan import HAGAN
 from HAGANCore.models.modelfile import ModelFile, read_model
 from HAGANCore.models.published import find_checkpoints, import_published
 from HAGANCore.models.registry import read_registry
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 
 State = dict[str, Tensor]
 LATENT = 24

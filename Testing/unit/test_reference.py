@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from HAGANCore.cohorts.store import Cohort, CohortWriter
 from HAGANCore.gans.hagan import SLABS
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.training import PRESETS, Trainer
 from HAGANCore.training.data import random_stream
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
 
 SIZE, BATCH, LATENT = 32, 2, 8
 SMALL = {

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from HAGANCore.anatomy import segment
 from HAGANCore.gans.hagan import Normalisation
-from HAGANCore.inference.differentiable import features_of, low_of, slab_of
+from HAGANCore.gans.hagan.differentiable import features_of, low_of, slab_of
+from HAGANCore.gans.hagan.streaming import StreamedGenerator
+from HAGANCore.imaging.volume import Volume
 from HAGANCore.inference.encode import Encoding, lung_weights
 from HAGANCore.inference.model import Model, load_model
 from HAGANCore.inference.refine import PATIENCE, refine_latent
-from HAGANCore.inference.streaming import StreamedGenerator
-from HAGANCore.segmentation import segment
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.preprocess import prepare
-from HAGANCore.volumes.profiles import PROFILES
-from HAGANCore.volumes.volume import Volume
+from HAGANCore.phantoms import make_phantom
+from HAGANCore.preparation.preprocess import prepare
+from HAGANCore.preparation.profiles import PROFILES
 
 ModelFiles = Callable[..., Path]
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from HAGANCore.errors import HaganError
+from HAGANCore.hashing import sha256_of
 from HAGANCore.models import registry
 from HAGANCore.models.errors import ModelFileError
-from HAGANCore.models.hashing import sha256_of
 from HAGANCore.models.registry import (
     RegistryEntry,
     model_folder,

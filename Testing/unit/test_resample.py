@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from HAGANCore.volumes.resample import axis_weights, resample
+from HAGANCore.imaging.resample import axis_weights, resample
 
 an_edge = st.integers(1, 90)
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from HAGANCore.latent.onto_scan import _tapered
-from HAGANCore.latent.targets import measure_targets
-from HAGANCore.segmentation import BONES, LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
-from HAGANCore.segmentation.bones import without_partial_edge
-from HAGANCore.segmentation.chest import Chest
-from HAGANCore.segmentation.dense import not_bone
-from HAGANCore.segmentation.spine import Spine
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.anatomy import BONES, LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
+from HAGANCore.anatomy.bones import without_partial_edge
+from HAGANCore.anatomy.chest import Chest
+from HAGANCore.anatomy.dense import not_bone
+from HAGANCore.anatomy.spine import Spine
+from HAGANCore.directions.onto_scan import _tapered
+from HAGANCore.directions.targets import measure_targets
+from HAGANCore.imaging.volume import Geometry, Volume
+from HAGANCore.phantoms import make_phantom
 
 
 def test_emphysema_is_lung_below_minus_950() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from HAGANCore.latent.closed import _corrected
-from HAGANCore.latent.search import Search
+from HAGANCore.directions.closed_loop import _corrected
+from HAGANCore.directions.search import Search
 
 
 def illinois(function: Callable[[float], float], a: float, b: float, steps: int) -> list[float]:

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from HAGANCore.anatomy import BONES, LABELS, LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
+from HAGANCore.anatomy.junction import left_of_junction
+from HAGANCore.anatomy.morphology import dilate, erode
 from HAGANCore.errors import Cancelled
-from HAGANCore.segmentation import BONES, LABELS, LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
-from HAGANCore.segmentation.junction import left_of_junction
-from HAGANCore.segmentation.morphology import dilate, erode
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.orientation import canonical_view
-from HAGANCore.volumes.phantom import Phantom, draw_parameters, make_phantom
-from HAGANCore.volumes.phantom.cohort import LABELS as PHANTOM_LABELS
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.orientation import canonical_view
+from HAGANCore.imaging.volume import Geometry, Volume
+from HAGANCore.phantoms import Phantom, draw_parameters, make_phantom
+from HAGANCore.phantoms.cohort import LABELS as PHANTOM_LABELS
 
 
 @cache

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from HAGANCore.anatomy import BONES, LEFT_LUNG, RIGHT_LUNG, segment
+from HAGANCore.anatomy.location import locate_lungs, lungs_of
+from HAGANCore.anatomy.segmenter import MEANINGS, LabelMap, TotalSegmentator
 from HAGANCore.errors import HaganError
-from HAGANCore.segmentation import BONES, LEFT_LUNG, RIGHT_LUNG, segment
-from HAGANCore.segmentation.location import locate_lungs, lungs_of
-from HAGANCore.segmentation.segmenter import MEANINGS, LabelMap, TotalSegmentator
-from HAGANCore.volumes.phantom import Phantom, make_phantom
-from HAGANCore.volumes.volume import Geometry, Volume
+from HAGANCore.imaging.volume import Geometry, Volume
+from HAGANCore.phantoms import Phantom, make_phantom
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,10 @@ from tolerances import assert_same
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from HAGANCore.gans.hagan import Architecture, Generator, one_hot
+from HAGANCore.gans.hagan import Architecture, Generator, one_hot, streaming
+from HAGANCore.gans.hagan.slab_layers import ChannelStatistics, PhaseConv, SlabConv
+from HAGANCore.gans.hagan.streaming import StreamedGenerator
 from HAGANCore.gans.layers import UpsampleConv3d, VoxelNorm
-from HAGANCore.inference import streaming
-from HAGANCore.inference.slab_layers import ChannelStatistics, PhaseConv, SlabConv
-from HAGANCore.inference.streaming import StreamedGenerator
 
 NORMALISATIONS = ("slab-consistent", "group")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from HAGANCore.segmentation.surfaces import Surface, surfaces_of
-from HAGANCore.volumes.volume import Geometry
+from HAGANCore.anatomy.surfaces import Surface, surfaces_of
+from HAGANCore.imaging.volume import Geometry
 
 TURNED = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 MIRRORED = (-0.8, -0.6, 0.0, -0.6, 0.8, 0.0, 0.0, 0.0, 1.0)

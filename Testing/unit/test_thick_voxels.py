@@ -14,10 +14,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from HAGANCore import resource_path
-from HAGANCore.segmentation import BONES, segment, thick
-from HAGANCore.segmentation.thick import WEIGHTS, is_thick, likelihood, mirrored, surroundings, windows
-from HAGANCore.volumes.phantom import draw_parameters, make_phantom
-from HAGANCore.volumes.volume import Volume
+from HAGANCore.anatomy import BONES, segment, thick
+from HAGANCore.anatomy.thick import WEIGHTS, is_thick, likelihood, mirrored, surroundings, windows
+from HAGANCore.imaging.volume import Volume
+from HAGANCore.phantoms import draw_parameters, make_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
 CUBE = (6.0, 5.0, 5.0)

@@ -15,18 +15,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from HAGANCore.cohorts.store import Cohort, CohortWriter
 from HAGANCore.errors import Cancelled, HaganError
 from HAGANCore.gans import Batch
 from HAGANCore.gans.hagan import REFERENCE
 from HAGANCore.gans.hagan.augment import SCALE, augment_pair
 from HAGANCore.gans.hagan.batch import SlabBatch
 from HAGANCore.gans.hagan.options import AUGMENTATIONS
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.checkpoint import list_checkpoints, load_checkpoint
 from HAGANCore.training.data import random_stream
 from HAGANCore.training.log import read_log
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
 
 SIZE = 32
 SMALL = TrainingConfig.of(

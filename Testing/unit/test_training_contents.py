@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from HAGANCore.cohorts.store import Cohort, CohortWriter
 from HAGANCore.gans.hagan.contents import ContentHead, tissue_distance, tissue_error
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.log import read_log
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
 
 
 @pytest.fixture

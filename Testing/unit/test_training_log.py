@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from HAGANCore.cohorts.store import Cohort, CohortWriter
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.device import peak_memory_mb
 from HAGANCore.training.log import read_log
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
 
 SMALL = TrainingConfig.of(
     latent=8,

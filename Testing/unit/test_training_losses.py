@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from HAGANCore import load_model
+from HAGANCore.cohorts.store import Cohort, CohortWriter
 from HAGANCore.inference.encode import encode_cube
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.checkpoint import load_checkpoint
 from HAGANCore.training.export import export_model
 from HAGANCore.training.log import read_log
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
 
 STILL = {"lr_generator": 1e-12, "lr_discriminator": 1e-12, "lr_encoder": 1e-12}
 SMALL = TrainingConfig(

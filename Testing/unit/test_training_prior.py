@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from HAGANCore.cohorts.store import Cohort, CohortWriter
 from HAGANCore.gans.hagan import Architecture, Generator, GroundEncoder
 from HAGANCore.gans.hagan.prior import LatentPrior
 from HAGANCore.inference.model import load_model
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.training import Trainer, TrainingConfig
 from HAGANCore.training.export import export_model
-from HAGANCore.volumes.cohort import Cohort, CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
 
 LATENT = 8
 SMALL = TrainingConfig.of(

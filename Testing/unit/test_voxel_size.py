@@ -9,13 +9,13 @@ import nibabel
 import numpy as np
 import pytest
 
+from HAGANCore.cohorts.build import build_cohort
+from HAGANCore.cohorts.scans import Scan
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.build import build_cohort
-from HAGANCore.volumes.io import read_volume
-from HAGANCore.volumes.phantom import make_phantom
-from HAGANCore.volumes.profiles import profile_named
-from HAGANCore.volumes.scans import Scan
-from HAGANCore.volumes.volume import Geometry, Volume, require_rectangular
+from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.volume import Geometry, Volume, require_rectangular
+from HAGANCore.phantoms import make_phantom
+from HAGANCore.preparation.profiles import profile_named
 
 VALUES = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
 AFFINE = np.diag([-0.7, -0.8, 2.5, 1.0])

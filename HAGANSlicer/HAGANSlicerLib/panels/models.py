@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from HAGANCore.models.registry import model_folder, registry_entry
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 
 from ..dropping import FileDrop
 from ..panel import Context, Job, Panel, tool_tip

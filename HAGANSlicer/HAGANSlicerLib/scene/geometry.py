@@ -11,7 +11,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.volume import LARGEST_SHEAR
+from HAGANCore.imaging.volume import LARGEST_SHEAR
 
 Matrix = npt.NDArray[np.float64]
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
 
-_LPS_TO_RAS = np.array((-1, -1, 1), np.float32)
+_LPS_TO_RAS = (-1, -1, 1)
 
 
 def poly_data(vertices: npt.NDArray, triangles: npt.NDArray) -> Any:
@@ -20,8 +20,8 @@ def poly_data(vertices: npt.NDArray, triangles: npt.NDArray) -> Any:
         triangles: (m, 3), indices of vertices. Both are copied.
     """
     points = vtk.vtkPoints()
-    points.SetData(_copied(vertices[:, :3] * _LPS_TO_RAS))
-    normals = _copied(vertices[:, 3:] * _LPS_TO_RAS)
+    points.SetData(_copied(vertices[:, :3] * np.float32(_LPS_TO_RAS)))
+    normals = _copied(vertices[:, 3:] * np.float32(_LPS_TO_RAS))
     normals.SetName("Normals")
     cells = vtk.vtkCellArray()
     offsets = np.arange(0, 3 * len(triangles) + 1, 3, dtype=np.int64)

@@ -12,7 +12,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
-from HAGANCore.volumes.difference import difference_of, spread_of
+from HAGANCore.imaging.difference import difference_of, spread_of
 
 from .geometry import Matrix, geometry_of, ijk_to_ras, matrix_array, vtk_matrix
 from .images import fill_image, image_array

@@ -55,8 +55,8 @@ def a_latent(a_window: Any, a_steered_model: dict[str, Any]) -> Any:
 @pytest.fixture
 def an_encoded_latent(a_window: Any, a_steered_model: dict[str, Any]) -> Any:
     """The latent of the phantom that comes along, encoded with the model 'steered'."""
+    from HAGANCore.imaging.io import read_volume
     from HAGANCore.resources import resource_path
-    from HAGANCore.volumes.io import read_volume
 
     scan = read_volume(resource_path("SampleData/thorax_phantom.nii.gz"))
     latent = load_model("steered", "cpu").encode(scan).latent

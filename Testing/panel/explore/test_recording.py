@@ -128,7 +128,7 @@ def test_a_range_is_recorded_played_tabulated_and_exported(
 
 def check_export(folder: Path, recording: Any, large: np.ndarray) -> None:
     """Read the last volume and its labels back: voxels, place, provenance."""
-    from HAGANCore.volumes.io import read_volume
+    from HAGANCore.imaging.io import read_volume
 
     volume = read_volume(folder / f"{recording.file_name}_002.nii.gz")
     labels = read_volume(folder / f"{recording.file_name}_002_labels.nii.gz")

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from HAGANCore.latent.direction import Calibration, Direction
-from HAGANCore.latent.store import add_directions
+from HAGANCore.cohorts.store import CohortWriter
+from HAGANCore.directions.direction import Calibration, Direction
+from HAGANCore.directions.store import add_directions
 from HAGANCore.models.modelfile import read_model, resolve_model
-from HAGANCore.volumes.cohort import CohortWriter
-from HAGANCore.volumes.profiles import PROFILES
+from HAGANCore.preparation.profiles import PROFILES
 from HAGANCore.worker.client import WorkerClient
 
 SECONDS = 120.0

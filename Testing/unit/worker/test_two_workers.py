@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from HAGANCore.cohorts.store import Cohort
 from HAGANCore.resources import resource_path
 from HAGANCore.training.process import stop_training, training_state
-from HAGANCore.volumes.cohort import Cohort
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import RequestError, open_array
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import HAGANCore
+from HAGANCore.imaging.io import read_volume
 from HAGANCore.inference.model import load_model
 from HAGANCore.resources import resource_path
 from HAGANCore.training.process import training_state
-from HAGANCore.volumes.io import read_volume
 from HAGANCore.worker import protocol, wire
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.meshes import open_surfaces

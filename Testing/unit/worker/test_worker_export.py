@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from HAGANCore.imaging.io import read_volume, write_volume
+from HAGANCore.imaging.volume import Volume
 from HAGANCore.inference.model import load_model
-from HAGANCore.volumes.io import read_volume, write_volume
-from HAGANCore.volumes.volume import Volume
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import RequestError
 from HAGANCore.worker.wire import array_to_wire, wire_of

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from HAGANCore.anatomy import segment
+from HAGANCore.directions.direction import directions_of, moved
+from HAGANCore.directions.step import measure
+from HAGANCore.directions.store import add_directions
 from HAGANCore.inference.model import load_model
-from HAGANCore.latent.direction import directions_of, moved
-from HAGANCore.latent.step import measure
-from HAGANCore.latent.store import add_directions
-from HAGANCore.segmentation import segment
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import RequestError, open_array, volume_to_wire
 

@@ -1,0 +1,1 @@
+"""Cohorts: the store, its manifest, and how a folder of scans becomes one."""

@@ -1,0 +1,1 @@
+"""Images: array and geometry, every file format, DICOM, orientation, resampling, provenance, pictures."""

@@ -1,1 +1,0 @@
-"""Volumes: array and geometry, files, preprocessing and its inverse, cohorts, thorax phantoms."""
