@@ -23,7 +23,7 @@ from HAGANCore.training.export import export_model
 from HAGANCore.training.log import read_log
 
 STILL = {"lr_generator": 1e-12, "lr_discriminator": 1e-12, "lr_encoder": 1e-12}
-SMALL = TrainingConfig(
+SMALL = TrainingConfig.of(
     latent=8,
     generator_width=4,
     discriminator_width=64,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import GAN, Batch, Losses, Moment, Scalars, Turn
@@ -38,9 +38,9 @@ class HAGAN(GAN):
     Architecture = numbers.Architecture
     parts: ClassVar = {
         "generator": Generator,
-        "discriminator": Discriminator,
         "encoder": Encoder,
         "ground_encoder": GroundEncoder,
+        "discriminator": Discriminator,
     }
     shipped = ("generator", "encoder", "ground_encoder")
     conditional = True
@@ -55,6 +55,11 @@ class HAGAN(GAN):
 
         variant = FidelityHAGAN if options.extended else HAGAN
         return variant(options, size, class_frequencies)
+
+    def build(self) -> dict[str, nn.Module]:
+        """Return the networks, drawn in the order in which they are trained."""
+        names = ("generator", "discriminator", "encoder", "ground_encoder")
+        return {name: self.parts[name](self.architecture) for name in names}
 
     def turns(self, moment: Moment) -> Sequence[Turn]:
         """Return the turns D, G, E^H, E^G."""

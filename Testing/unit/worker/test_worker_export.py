@@ -35,7 +35,7 @@ def test_a_foreign_file_stays_and_nothing_else_is_written(
     before = theirs.read_bytes()
     names = (f"step_01{suffix}", theirs.name)
     wanted = [entry(a_worker, a_generated_volume, tmp_path / name) for name in names]
-    with pytest.raises(RequestError, match=rf"'.*step_02{suffix}' is there already .* choose another file"):
+    with pytest.raises(RequestError, match=rf"'.*step_02{suffix}' already exists .* choose another file"):
         a_worker.call("export", volumes=wanted)
     assert theirs.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [theirs.name]
@@ -58,7 +58,7 @@ def test_what_was_exported_is_replaced_by_the_next_export(
     # A label map is not a volume that a label map of another kind may be replaced by.
     labels = a_generated_volume.with_array((a_generated_volume.array > 0).astype(np.uint8))
     wire = {**array_to_wire(a_worker.session, labels.array, labels.geometry.to_dict()), "unit": "label"}
-    with pytest.raises(RequestError, match="is there already"):
+    with pytest.raises(RequestError, match="already exists"):
         a_worker.call("export", volumes=[{"volume": wire, "file": str(path)}])
 
 
