@@ -68,8 +68,10 @@ def logged(trainer: Trainer) -> dict[str, float]:
 
 
 def weights(trainer: Trainer, network: str) -> dict[str, torch.Tensor]:
-    """Return the weights of a network in the newest checkpoint."""
-    return load_checkpoint(trainer.folder / "checkpoints")["networks"][network]
+    """Return the weights of a network, or of the generator's ``average``, in the newest checkpoint."""
+    prefix = "averages.generator." if network == "average" else f"networks.{network}."
+    state = load_checkpoint(trainer.folder / "checkpoints")["networks"]
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def softplus(x: float) -> float:
@@ -111,7 +113,7 @@ def test_gradients_of_the_parts_of_a_batch_are_averaged(trained) -> None:
     gradients = []
     for parts in (1, 2):
         moments = load_checkpoint(trained(**changes, accumulate=parts).folder / "checkpoints")["optimisers"]
-        squares = [values["exp_avg_sq"].flatten() for values in moments["E^G"]["state"].values()]
+        squares = [values["exp_avg_sq"].flatten() for values in moments["E^G"]["state"]["state"].values()]
         gradients.append(torch.cat(squares).div(1 - BETA_2).sqrt())
     one, two = gradients
     assert float((one - two).norm()) < 0.02 * float(one.norm())
