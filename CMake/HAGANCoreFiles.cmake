@@ -11,10 +11,12 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/directions.py
   HAGANCore/cli/directions_common.py
   HAGANCore/cli/directions_fit.py
+  HAGANCore/cli/doctor.py
   HAGANCore/cli/encode.py
   HAGANCore/cli/explore.py
   HAGANCore/cli/generate.py
   HAGANCore/cli/model.py
+  HAGANCore/cli/options.py
   HAGANCore/cli/outputs.py
   HAGANCore/cli/parser.py
   HAGANCore/cli/phantom.py
@@ -24,10 +26,29 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/train.py
   HAGANCore/cli/usage.py
   HAGANCore/devices.py
+  HAGANCore/doctor.py
   HAGANCore/errors.py
   HAGANCore/evaluation/__init__.py
   HAGANCore/evaluation/diversity.py
+  HAGANCore/fields.py
   HAGANCore/files.py
+  HAGANCore/gans/__init__.py
+  HAGANCore/gans/base.py
+  HAGANCore/gans/hagan/__init__.py
+  HAGANCore/gans/hagan/architecture.py
+  HAGANCore/gans/hagan/augment.py
+  HAGANCore/gans/hagan/batch.py
+  HAGANCore/gans/hagan/contents.py
+  HAGANCore/gans/hagan/discriminator.py
+  HAGANCore/gans/hagan/encoders.py
+  HAGANCore/gans/hagan/fidelity.py
+  HAGANCore/gans/hagan/gan.py
+  HAGANCore/gans/hagan/generator.py
+  HAGANCore/gans/hagan/options.py
+  HAGANCore/gans/hagan/prior.py
+  HAGANCore/gans/layers.py
+  HAGANCore/gans/losses.py
+  HAGANCore/gans/wgan_gp.py
   HAGANCore/inference/__init__.py
   HAGANCore/inference/differentiable.py
   HAGANCore/inference/encode.py
@@ -38,6 +59,8 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/inference/refine.py
   HAGANCore/inference/slab_layers.py
   HAGANCore/inference/streaming.py
+  HAGANCore/inference/tap_conv.py
+  HAGANCore/inference/whole.py
   HAGANCore/latent/__init__.py
   HAGANCore/latent/build.py
   HAGANCore/latent/calibrate.py
@@ -69,12 +92,10 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/models/published.py
   HAGANCore/models/registry.py
   HAGANCore/models/strictjson.py
-  HAGANCore/networks/__init__.py
-  HAGANCore/networks/architecture.py
-  HAGANCore/networks/discriminator.py
-  HAGANCore/networks/encoder.py
-  HAGANCore/networks/generator.py
-  HAGANCore/networks/layers.py
+  HAGANCore/models/verify.py
+  HAGANCore/operations/__init__.py
+  HAGANCore/operations/context.py
+  HAGANCore/operations/generate.py
   HAGANCore/pictures.py
   HAGANCore/processes.py
   HAGANCore/processtree.py
@@ -95,19 +116,16 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/segmentation/spine.py
   HAGANCore/segmentation/thick.py
   HAGANCore/training/__init__.py
-  HAGANCore/training/augment.py
   HAGANCore/training/checkpoint.py
   HAGANCore/training/config.py
-  HAGANCore/training/contents.py
   HAGANCore/training/data.py
   HAGANCore/training/device.py
   HAGANCore/training/export.py
   HAGANCore/training/log.py
-  HAGANCore/training/phases.py
+  HAGANCore/training/optimisers.py
   HAGANCore/training/previews.py
-  HAGANCore/training/prior.py
   HAGANCore/training/process.py
-  HAGANCore/training/step.py
+  HAGANCore/training/signals.py
   HAGANCore/training/trainer.py
   HAGANCore/volumes/__init__.py
   HAGANCore/volumes/body.py
