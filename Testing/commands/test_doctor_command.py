@@ -116,16 +116,18 @@ def test_a_damaged_model_of_the_users_own_is_named(
     assert last_line(shown.err).startswith("hagan doctor: Something is wrong with: models.")
 
 
-def test_missing_resources_are_said_once(
+def test_a_cause_that_two_checks_meet_is_said_once(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "Resources").mkdir()
-    (tmp_path / "Resources" / "models.json").write_bytes(resource_path("models.json").read_bytes())
+    for name in ("models.json", "SampleData/thorax_phantom.nii.gz"):
+        copy = tmp_path / "Resources" / name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(resource_path(name).read_bytes())
     monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "HAGANCore")
-    problems = report(1)["problems"]
-    assert len(problems) == len(set(problems)) == 2
-    assert "The model 'demo' is not among the files of HAGANCore" in problems[0]
-    assert "thorax_phantom.nii.gz' that comes with HAGANCore is missing" in problems[1]
+    document = report(1)
+    assert [check["name"] for check in document["checks"] if check["problems"]] == ["models", "scan"]
+    (problem,) = document["problems"]
+    assert problem.startswith("The model 'demo' is not among the files of HAGANCore.")
 
 
 def test_a_device_that_computes_wrongly_is_found(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
