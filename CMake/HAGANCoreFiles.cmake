@@ -32,6 +32,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/cli/directions/__init__.py
   HAGANCore/cli/directions/common.py
   HAGANCore/cli/directions/fit.py
+  HAGANCore/cli/doctor.py
   HAGANCore/cli/encode.py
   HAGANCore/cli/explore.py
   HAGANCore/cli/generate.py
@@ -71,6 +72,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/directions/store.py
   HAGANCore/directions/targets.py
   HAGANCore/directions/walk.py
+  HAGANCore/doctor.py
   HAGANCore/documents.py
   HAGANCore/errors.py
   HAGANCore/evaluation/__init__.py
@@ -139,6 +141,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/models/modelfile.py
   HAGANCore/models/published.py
   HAGANCore/models/registry.py
+  HAGANCore/models/verify.py
   HAGANCore/operations/__init__.py
   HAGANCore/operations/context.py
   HAGANCore/operations/generate.py

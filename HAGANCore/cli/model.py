@@ -133,24 +133,14 @@ def _list(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _verify(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from ..models.modelfile import read_model, resolve_model
-    from ..models.registry import read_registry
+    from ..models.verify import verify_model
 
-    model = read_model(resolve_model(args.model))
-    for name, parameters in model.check_weights().items():
+    found = verify_model(args.model)
+    for name, parameters in found.parameters.items():
         console.print(f"{name.replace('_', ' ')}: {parameters:,} parameters, all weights finite")
-    entries = read_registry()
-    named = next((entry for entry in entries if entry.name == args.model and entry.sha256), None)
-    if named and named.sha256 != model.sha256:
-        raise HaganError(
-            f"'{model.path}' is a model, but not the one the registry calls '{named.name}': SHA-256 is "
-            f"{model.sha256[:16]}…, expected {(named.sha256 or '')[:16]}…. {named.how_to_obtain}"
-        )
-    known = next((entry.name for entry in entries if entry.sha256 == model.sha256), None)
-    console.print(
-        f"SHA-256 {model.sha256}: {f'the registry’s {known!r}' if known else 'not in the registry'}"
-    )
-    return {"valid": True, "registry": known, **_document(model)}
+    known = f"the registry’s {found.registry!r}" if found.registry else "not in the registry"
+    console.print(f"SHA-256 {found.model.sha256}: {known}")
+    return {"valid": True, "registry": found.registry, **_document(found.model)}
 
 
 def _download_options(parser: argparse.ArgumentParser) -> None:

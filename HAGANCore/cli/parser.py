@@ -19,6 +19,7 @@ COMMANDS = {
     "preprocess": "turn a folder of scans into a cohort for training",
     "train": "train a model on a cohort",
     "model": "inspect, list, verify, download, import or make model files",
+    "doctor": "check this installation, and say what is wrong and what to do",
 }
 """Command name: one line of help. The command lives in the module of the same name, which has
 ``add_arguments(parser)`` and ``run(args, console) -> dict`` (the document of ``--json``)."""
