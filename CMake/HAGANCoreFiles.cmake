@@ -72,7 +72,6 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/directions/store.py
   HAGANCore/directions/targets.py
   HAGANCore/directions/walk.py
-  HAGANCore/doctor.py
   HAGANCore/documents.py
   HAGANCore/errors.py
   HAGANCore/evaluation/__init__.py
@@ -144,6 +143,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/models/verify.py
   HAGANCore/operations/__init__.py
   HAGANCore/operations/context.py
+  HAGANCore/operations/doctor.py
   HAGANCore/operations/generate.py
   HAGANCore/operations/outputs.py
   HAGANCore/phantoms/__init__.py

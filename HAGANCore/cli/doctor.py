@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from .. import __version__
-from ..doctor import examine, problems_of
 from ..errors import HaganError
+from ..operations.doctor import examine, problems_of
 from .console import Console
 
 

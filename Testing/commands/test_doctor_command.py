@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from HAGANCore import doctor, resources
 from HAGANCore.cli import main
+from HAGANCore.operations import doctor, resources
 from HAGANCore.resources import resource_path
 
 CHECKS = ["packages", "device", "memory", "models", "Slicer", "scan"]

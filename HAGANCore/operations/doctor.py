@@ -18,10 +18,10 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from .errors import Cancelled, HaganError
-from .models.registry import model_folder, own_models, read_registry
-from .progress import Progress, no_progress
-from .resources import resource_path
+from ..errors import Cancelled, HaganError
+from ..models.registry import model_folder, own_models, read_registry
+from ..progress import Progress, no_progress
+from ..resources import resource_path
 
 NEEDED = {
     "torch": "2.2",
@@ -145,8 +145,8 @@ def _device() -> Finding:
     """Plan a volume of the published size: it says device, precision and memory, and why."""
     import torch
 
-    from .gans.hagan import Architecture
-    from .inference.planning import plan
+    from ..gans.hagan import Architecture
+    from ..inference.planning import plan
 
     made = plan(Architecture(size=256))
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -175,7 +175,7 @@ def _device() -> Finding:
 def _memory() -> Finding:
     import torch
 
-    from .memory import free_memory
+    from ..memory import free_memory
 
     free = free_memory(torch.device("cpu"))
     text = "this system does not tell" if free is None else f"{free / 1e9:.1f} GB free"
@@ -184,7 +184,7 @@ def _memory() -> Finding:
 
 def _models() -> Finding:
     """Verify every model that is on this machine, and the one that comes with HAGANCore in any case."""
-    from .models.verify import verify_model
+    from ..models.verify import verify_model
 
     lines, documents, problems = [], [], []
     names = [entry.name for entry in read_registry() if entry.available or entry.resource]
@@ -250,7 +250,7 @@ _MODULE_PARTS = ("HAGANSlicerLib/panel.py", "Resources/UI/HAGANSlicer.ui", "Reso
 
 def _module_folder() -> Path | None:
     """Return where HAGANSlicer.py is: beside HAGANCore in the extension, in its own folder in a clone."""
-    around = Path(__file__).resolve().parents[1]
+    around = Path(__file__).resolve().parents[2]
     places = (around, around / "HAGANSlicer")
     return next((place for place in places if (place / "HAGANSlicer.py").is_file()), None)
 
@@ -271,8 +271,8 @@ def _scan() -> Finding:
     """Read and encode the scan that comes with HAGANCore."""
     import numpy as np
 
-    from .imaging.io import read_volume
-    from .inference.model import load_model
+    from ..imaging.io import read_volume
+    from ..inference.model import load_model
 
     begun = time.perf_counter()
     scan = read_volume(resource_path(_SAMPLE))
