@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from HAGANCore import resources
 from HAGANCore.cli import main
-from HAGANCore.operations import doctor, resources
+from HAGANCore.operations import doctor
 from HAGANCore.resources import resource_path
 
 CHECKS = ["packages", "device", "memory", "models", "Slicer", "scan"]
