@@ -149,7 +149,7 @@ def test_a_device_that_computes_wrongly_is_found(report: Report, monkeypatch: py
 def test_a_package_that_cannot_be_loaded_is_said_with_the_command_to_run(tmp_path: Path, broken: str) -> None:
     """In a process of its own, where a package comes first that fails as with a missing library."""
     (tmp_path / f"{broken}.py").write_text("raise OSError('libgone.so.1: cannot open shared object file')")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(doctor.__file__).parents[1]}"}
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(doctor.__file__).parents[2]}"}
     done = subprocess.run(
         [sys.executable, "-m", "HAGANCore", "doctor", "--json"],
         capture_output=True, text=True, cwd=tmp_path, env=environment,
