@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,6 @@ from ..fields import number, whole
 from .base import GAN, Architecture, Batch, Losses, Moment, Options, Turn
 from .layers import LEAK, UpsampleConv3d, cube_doublings
 from .losses import gradient_penalty
-
-_BETAS = (0.0, 0.9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,18 +93,11 @@ class WGANGP(GAN):
 
     def turns(self, moment: Moment) -> Sequence[Turn]:
         """Return the critic's turn, of several steps, and the generator's."""
-        lr, steps = self.options.lr, self.options.critic_steps
+        shared: dict[str, Any] = {"lr": self.options.lr, "betas": (0.0, 0.9)}
+        critic = Turn(name="C", trains=("critic",), loss=self.critic_loss, amp=False, **shared)
         return [
-            Turn(
-                name="C",
-                trains=("critic",),
-                loss=self.critic_loss,
-                lr=lr,
-                betas=_BETAS,
-                repeat=steps,
-                amp=False,
-            ),
-            Turn(name="G", trains=("generator",), loss=self.generator_loss, lr=lr, betas=_BETAS),
+            replace(critic, repeat=self.options.critic_steps),
+            Turn(name="G", trains=("generator",), loss=self.generator_loss, **shared),
         ]
 
     def critic_loss(self, batch: Batch) -> Losses:
