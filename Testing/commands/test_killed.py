@@ -235,7 +235,8 @@ def test_a_training_does_not_begin_where_another_one_begins(
     folder.mkdir()
     (folder / "writer.json").write_text(json.dumps(identity(os.getppid())))
     (folder / "config.json").write_text("{}")
-    assert "Another process writes into" in refused(capsys, "train", a_cohort, "--out", folder, *SMALL)
+    line = ("train", a_cohort, "--out", folder, *SMALL, "--iterations", 1)
+    assert "Another process writes into" in refused(capsys, *line)
     assert (folder / "config.json").read_text() == "{}"
     assert not (folder / "process").exists()
 

@@ -23,9 +23,12 @@ from mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_SECONDS = 600
-"""For the tests of one defect; tests that then still run have been stopped by it, so it was noticed."""
-_PASSED, _FAILED = 0, 1
-"""Of pytest's exit codes; all others mean that nothing was tested."""
+"""For the tests of one defect. Tests that pass without it and then still run hang because of it: it was
+noticed, but the table says how, since such a test should rather fail."""
+_PASSED, _FAILED, _HANGS = 0, 1, -1
+"""The first two of pytest's exit codes; all others mean that nothing was tested."""
+_SURVIVED = "**survived**"
+_RESULTS = {_PASSED: _SURVIVED, _FAILED: "killed", _HANGS: "killed, tests hang"}
 _IGNORED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info")
 
 
@@ -54,7 +57,7 @@ def tests_of(mutation: Mutation, root: Path) -> tuple[str, ...]:
 
 
 def run_tests(tests: Sequence[str], root: Path) -> int:
-    """Run test files of a copy of the tree; returns pytest's exit code, that of a failure after the limit."""
+    """Run test files of a copy of the tree; returns pytest's exit code, or that they hang."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     # Else the copy's bytecode of before a change could be taken for that of after it.
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -63,7 +66,7 @@ def run_tests(tests: Sequence[str], root: Path) -> int:
             command, cwd=root, env=environment, capture_output=True, timeout=LIMIT_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        return _FAILED
+        return _HANGS
     return done.returncode
 
 
@@ -74,8 +77,8 @@ class Trials:
         self._root = root
         self._sound: dict[tuple[str, ...], int] = {}
 
-    def survives(self, mutation: Mutation) -> bool:
-        """Say whether the tests pass in spite of a mutation.
+    def result(self, mutation: Mutation) -> str:
+        """Return what became of a mutation.
 
         Raises:
             Untested: the mutation does not fit, or its tests tell nothing.
@@ -91,9 +94,9 @@ class Trials:
             code = run_tests(tests, self._root)
         finally:
             path.write_text(sound, encoding="utf-8")
-        if code not in (_PASSED, _FAILED):
+        if code not in _RESULTS:
             raise Untested(f"pytest ended with exit code {code}")
-        return code == _PASSED
+        return _RESULTS[code]
 
 
 def main() -> int:
@@ -117,10 +120,10 @@ def main() -> int:
         for mutation in wanted:
             begun = time.monotonic()
             try:
-                result = "**survived**" if trials.survives(mutation) else "killed"
+                result = trials.result(mutation)
             except Untested as error:
                 result = f"not tried: {error}"
-            survived += result == "**survived**"
+            survived += result == _SURVIVED
             untested += result.startswith("not tried")
             cells = (mutation.name, mutation.module, ", ".join(mutation.tests), result)
             print(f"| {' | '.join(cells)} | {time.monotonic() - begun:.0f} |", flush=True)
