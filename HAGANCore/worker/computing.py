@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..anatomy import LABELS, Segmentation, segment
 from ..anatomy.surfaces import FULL_MM, PREVIEW_MM, surfaces_of
-from ..errors import HaganError
 from ..imaging.difference import difference_of, spread_of
 from ..imaging.measurable import require_measurable
 from ..imaging.provenance import SYNTHETIC_NOTICE
 from ..imaging.volume import Volume
-from ..models.registry import resolve_model
+from ..operations.context import Context, LoadedModel
+from ..operations.generate import Generated, GenerateRequest, require_segmentable
+from ..operations.generate import run as generate
 from ..processes import available_cores
 from ..progress import Progress, part_of
 from .job import Job
 from .meshes import surfaces_to_wire
 from .protocol import PROTOCOL
+from .requests import request_of
 from .stepping import Stepping
 from .wire import array_to_wire, volume_from_wire, wire_of
 
@@ -46,10 +47,7 @@ class Computing:
 
     def __init__(self, session: Path) -> None:
         self.session = session
-        self._stepping = Stepping()
-        self._model: Model | None = None
-        self._own: tuple[Model, float | None] | None = None
-        self._key: tuple[Any, ...] = ()
+        self._models = LoadedModel()
 
     def hello(self, job: Job) -> dict[str, Any]:
         """Say what this process is and has."""
@@ -83,7 +81,7 @@ class Computing:
     def load_model(self, job: Job) -> dict[str, Any]:
         """Load a model, or take the one that is loaded, and describe it."""
         job.progress(0.0, "loading the model")
-        model = self._loaded(job.arguments["model"], job.arguments["device"])
+        model = self._models.get(job.arguments["model"], job.arguments["device"])
         said, profile = model.description, model.profile
         return {
             "name": said.name,
@@ -115,41 +113,30 @@ class Computing:
 
     def generate(self, job: Job) -> dict[str, Any]:
         """Make volumes from seeds; each is a part."""
-        wanted = job.arguments
         begun = time.perf_counter()
-        model = self._loaded(wanted["model"])
-        if wanted["segment"]:
-            _require_segmentable(model, wanted["preview"])
-        count = wanted["count"]
-        for index in range(count):
-            progress = part_of(job.progress, index / count, (index + 1) / count)
-            with _notes_of(model) as notes:
-                latent = model.latent(wanted["seed"] + index, wanted["class"], wanted["truncation"])
-                share = 0.5 if wanted["segment"] else 1.0
-                volume = model.decode(latent, wanted["preview"], part_of(progress, 0.0, share))
-            labels = None
-            if wanted["segment"]:
-                found = segment(volume, part_of(progress, share, 1.0))
-                labels = self._labels_of(job, found)
-            else:
-                job.check()
+        request = request_of(GenerateRequest, job.arguments, device=None)
+
+        def send(made: Generated) -> None:
+            labels = None if made.found is None else self._labels_of(job, made.found)
             job.part(
                 {
-                    "index": index,
-                    "seed": wanted["seed"] + index,
-                    "volume": wire_of(self.session, volume),
-                    "latent": latent.to_document(),
+                    "index": made.index,
+                    "seed": made.seed,
+                    "volume": wire_of(self.session, made.volume),
+                    "latent": made.latent.to_document(),
                     "labels": labels,
-                    "notes": notes,
+                    "notes": list(made.notes),
                 }
             )
-        return {"count": count, "seconds": round(time.perf_counter() - begun, 3)}
+
+        generate(request, self._context(job, send))
+        return {"count": request.count, "seconds": round(time.perf_counter() - begun, 3)}
 
     def check(self, job: Job) -> dict[str, Any]:
         """Say what is wrong with a scan, before any work."""
         from ..preparation.checks import check_scan
 
-        model = self._loaded(job.arguments["model"])
+        model = self._models.get(job.arguments["model"])
         job.progress(0.1, "looking at the scan")
         findings = check_scan(volume_from_wire(job.arguments["volume"]), model.profile)
         return {
@@ -160,9 +147,9 @@ class Computing:
     def encode(self, job: Job) -> dict[str, Any]:
         """Find a scan's latent and lay its reconstruction over it."""
         wanted = job.arguments
-        model = self._loaded(wanted["model"])
+        model = self._models.get(wanted["model"])
         if wanted["segment"]:
-            _require_segmentable(model, preview=False)
+            require_segmentable(model, preview=False)
         job.progress(0.0, "reading the scan")
         scan = volume_from_wire(wanted["volume"])
         share = 0.6 if wanted["segment"] else 0.95
@@ -196,15 +183,16 @@ class Computing:
         from ..inference.latent import latent_from_document
 
         wanted = job.arguments
-        model = self._loaded(wanted["model"])
+        model = self._models.get(wanted["model"])
         latent = latent_from_document(dict(wanted["latent"]))
+        stepping = self._models.kept("stepping", Stepping)
         steps, on_scan, step, found = wanted["steps"], wanted["on_scan"], None, None
         low = model.architecture.size // 4
         preview = wanted["quality"] == "preview" and low >= _SMALLEST_PREVIEW and not on_scan
         with _notes_of(model) as notes:
             if wanted["exact"] and steps:
-                step = self._stepping.closed(model, latent, steps, part_of(job.progress, 0.0, 0.6))
-            latent = self._stepping.moved(model, latent, steps) if step is None else step.latent
+                step = stepping.closed(model, latent, steps, part_of(job.progress, 0.0, 0.6))
+            latent = stepping.moved(model, latent, steps) if step is None else step.latent
             progress = part_of(job.progress, 0.6, 0.8)
             if on_scan:
                 volume = model.reconstruct(latent, progress)
@@ -258,37 +246,15 @@ class Computing:
         """Return the model's error on its own volumes, worked out once for a loaded model."""
         from ..inference.own_error import own_error
 
-        if self._own is None or self._own[0] is not model:
-            self._own = (model, own_error(model, progress))
-        return self._own[1]
+        return self._models.kept("own error", lambda: own_error(model, progress))
 
     def _difference(self, reconstruction: Volume, scan: Volume) -> dict[str, Any]:
         difference = difference_of(reconstruction.array, scan.array)
         wire = array_to_wire(self.session, difference, scan.geometry.to_dict())
         return {**wire, "spread": spread_of(difference)}
 
-    def _loaded(self, name: str, device: str | None = None) -> Model:
-        """Return a model, kept from the last request where its file is still the same.
-
-        Without a ``device`` the one that the model was loaded to is kept.
-        """
-        path = resolve_model(name)
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise HaganError(f"The model file '{path}' cannot be read: {error.strerror}.") from None
-        key = (str(path), status.st_mtime_ns, status.st_size)
-        same = self._model is not None and self._key[:3] == key
-        if self._model is None or not same or device not in (None, self._key[3]):
-            from ..inference.model import load_model
-
-            device = device or (self._key[3] if same else "auto")
-            self._stepping.forget()
-            self._model, self._own, self._key = None, None, ()  # the old one first: two may not fit
-            gc.collect()
-            self._model = load_model(path, device)
-            self._key = (*key, device)
-        return self._model
+    def _context(self, job: Job, part: Callable[[Any], None]) -> Context:
+        return Context(progress=job.progress, part=part, model=self._models)
 
 
 def _reached(step: Step) -> dict[str, Any]:
@@ -326,14 +292,6 @@ def _errors_of(encoding: Encoding, model: Model, own: float | None) -> dict[str,
 
 def _rounded(found: Segmentation) -> dict[str, float]:
     return {name: round(value, 3) for name, value in found.measurements().items()}
-
-
-def _require_segmentable(model: Model, preview: bool) -> None:
-    if model.profile.modality != "CT" or preview:
-        raise HaganError(
-            f"Lungs and bones can be outlined in full-size CT only; '{model.name}' makes "
-            f"{model.profile.modality}{', and a preview is asked for' if preview else ''}. Switch it off."
-        )
 
 
 @contextmanager
