@@ -12,6 +12,7 @@ from ..models.registry import resolve_model
 from ..progress import Progress, no_progress
 
 if TYPE_CHECKING:
+    from ..imaging.volume import Volume
     from ..inference.model import Model
 
 _Kept = TypeVar("_Kept")
@@ -76,4 +77,7 @@ class Context:
     """Called often; it raises Cancelled where the work should stop."""
     part: Callable[[Any], None] = _nowhere
     """Called with each finished thing of a longer operation, before the next one is begun."""
+    scan: Callable[[Volume, str], None] | None = None
+    """Called with a request's scan and its hash once it is read: whoever will write looks at the places, and
+    may refuse, before the work."""
     model: LoadedModel = field(default_factory=LoadedModel)

@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 
 from ..errors import HaganError
 from ..fields import Meaning, meaning
+from ..operations.check import CheckRequest
+from ..operations.encode import EncodeRequest
 from ..operations.generate import GenerateRequest
+from ..operations.step import StepRequest
 
 REQUIRED = object()
 """Default of an argument that must be given."""
@@ -70,10 +73,6 @@ _STEPS = Kind(
     'a list of {"direction": text, "amount": number}',
     lambda value: isinstance(value, list) and all(map(_is_step, value)),
 )
-_CLASS = Kind(
-    "a text, a whole number or null", lambda value: value is None or _is_text(value) or _is_whole(value)
-)
-_QUALITY = Kind("'preview' or 'full'", lambda value: value in ("preview", "full"))
 _SIZE = Kind("32, 64, 128, 256 or 512", lambda value: _is_whole(value) and value in (32, 64, 128, 256, 512))
 
 Arguments = dict[str, tuple[Kind, Any]]
@@ -137,26 +136,17 @@ REQUESTS: dict[str, Arguments] = {
         ),
         "surfaces": (_FLAG, False),
     },
-    "check": {**_MODEL, **_VOLUME},
+    "check": {**_fields_of(CheckRequest, "model"), **_VOLUME},
     "encode": {
-        **_MODEL,
+        **_fields_of(EncodeRequest, "model", "refine", "class_", "force", "segment", "difference"),
         **_VOLUME,
-        "refine": (_whole(0, 100_000), 0),
-        "class": (_CLASS, None),
-        "force": (_FLAG, False),
-        "segment": (_FLAG, False),
         "surfaces": (_FLAG, False),
-        "difference": (_FLAG, False),
     },
     "step": {
-        **_MODEL,
+        **_fields_of(StepRequest, "model", "quality", "segment", "exact", "on_scan"),
         "latent": (_OBJECT, REQUIRED),
         "steps": (_STEPS, REQUIRED),
-        "quality": (_QUALITY, "preview"),
-        "segment": (_FLAG, True),
         "surfaces": (_FLAG, False),
-        "exact": (_FLAG, False),
-        "on_scan": (_FLAG, False),
     },
     "segment": {**_VOLUME, "surfaces": (_FLAG, False)},
     "export": {"volumes": (_OBJECTS, REQUIRED)},
