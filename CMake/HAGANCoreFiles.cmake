@@ -142,10 +142,16 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/models/registry.py
   HAGANCore/models/verify.py
   HAGANCore/operations/__init__.py
+  HAGANCore/operations/check.py
   HAGANCore/operations/context.py
   HAGANCore/operations/doctor.py
+  HAGANCore/operations/encode.py
   HAGANCore/operations/generate.py
   HAGANCore/operations/outputs.py
+  HAGANCore/operations/scans.py
+  HAGANCore/operations/segment.py
+  HAGANCore/operations/step.py
+  HAGANCore/operations/stepping.py
   HAGANCore/phantoms/__init__.py
   HAGANCore/phantoms/cohort.py
   HAGANCore/phantoms/draw.py
@@ -196,7 +202,6 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/worker/protocol.py
   HAGANCore/worker/requests.py
   HAGANCore/worker/server.py
-  HAGANCore/worker/stepping.py
   HAGANCore/worker/wire.py
   )
 

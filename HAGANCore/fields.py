@@ -1,8 +1,9 @@
 """Fields of options and requests: each says once what it means, in which unit and which range.
 
 A frozen dataclass declares its fields with :func:`whole`, :func:`number`, :func:`choice`, :func:`flag`,
-:func:`text`, :func:`texts` and :func:`objects`, and calls :func:`check_fields` when it is made. What they
-say is then there for a command line, a panel or a page of documentation: :func:`meaning`.
+:func:`text`, :func:`texts`, :func:`label`, :func:`objects` and :func:`given`, and calls :func:`check_fields`
+when it is made. What they say is then there for a command line, a panel or a page of documentation:
+:func:`meaning`.
 
 >>> from dataclasses import dataclass
 >>> @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ from typing import Any, Literal
 
 from .errors import HaganError
 
-Kind = Literal["whole", "number", "choice", "flag", "text", "texts", "objects"]
+Kind = Literal["whole", "number", "choice", "flag", "text", "texts", "label", "objects", "given"]
 _KEY = "meaning"
 
 
@@ -61,8 +62,12 @@ class Meaning:
             return isinstance(value, str) and bool(value)
         if self.kind == "texts":
             return isinstance(value, tuple) and all(self._is_one(text) for text in value)
+        if self.kind == "label":
+            return (isinstance(value, int) and not isinstance(value, bool)) or self._is_one(value)
         if self.kind == "objects":
             return isinstance(value, tuple) and all(isinstance(entry, Mapping) for entry in value)
+        if self.kind == "given":
+            return True
         types = int if self.kind == "whole" else (int, float)
         if isinstance(value, bool) or not isinstance(value, types):
             return False
@@ -72,6 +77,20 @@ class Meaning:
 
     def _is_one(self, text: object) -> bool:
         return isinstance(text, str) and bool(text) and (not self.choices or text in self.choices)
+
+    @property
+    def range(self) -> str:
+        """Which numbers a value may be, in words that follow "must be"; empty where any may be.
+
+        >>> Meaning(help="", kind="number", least=0, most=1).range
+        'from 0 to 1'
+        """
+        most = self.below - 1 if self.kind == "whole" and self.most == math.inf else self.most
+        if math.isfinite(self.least) and math.isfinite(most):
+            return f"from {_number(self.least)} to {_number(most)}"
+        if math.isfinite(self.least):
+            return f"{_number(self.least)} or more"
+        return f"more than {_number(self.above)}" if math.isfinite(self.above) else ""
 
     @property
     def expected(self) -> str:
@@ -88,8 +107,12 @@ class Meaning:
             return "a text"
         if self.kind == "texts":
             return f"a list of {', '.join(self.choices) or 'texts'}"
+        if self.kind == "label":
+            return "a text or a whole number"
         if self.kind == "objects":
             return "a list of objects"
+        if self.kind == "given":
+            return "given"
         limits = [
             f"{words} {value:,.15g}"
             for words, value in (
@@ -103,6 +126,10 @@ class Meaning:
         return " ".join(
             ["a whole number" if self.kind == "whole" else "a number", " and ".join(limits)]
         ).strip()
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.15g}"
 
 
 def whole(default: int, help: str, *, least: int = 0, most: float = math.inf, below: float = math.inf) -> int:
@@ -133,6 +160,16 @@ def choice(default: Any, help: str, of: tuple[str, ...]) -> Any:
 def text(help: str, default: Any = MISSING, optional: bool = False) -> Any:
     """Declare a text that is not empty; without a default it must be given."""
     return _declared(default, Meaning(help=help, kind="text", optional=optional))
+
+
+def label(help: str) -> Any:
+    """Declare a name or an index, or None, which is the default."""
+    return _declared(None, Meaning(help=help, kind="label", optional=True))
+
+
+def given(help: str, default: Any = MISSING) -> Any:
+    """Declare what is no option: a volume or a latent, say. Its use shows what is wrong with it."""
+    return _declared(default, Meaning(help=help, kind="given", optional=True))
 
 
 def flag(default: bool, help: str) -> bool:

@@ -15,7 +15,11 @@ def locate_lungs(volume: Volume) -> LungLocation | None:
 
     These are the lungs of :func:`~HAGANCore.anatomy.segment` before their borders are refined.
     """
-    found = Survey.of(volume)
+    return lungs_in(Survey.of(volume))
+
+
+def lungs_in(found: Survey) -> LungLocation | None:
+    """Do what :func:`locate_lungs` does, on a volume that was looked at already."""
     lungs = found.lungs > 0
     volume_ml = float(np.count_nonzero(lungs)) * float(np.prod(found.spacing)) / 1000
     box = box_of_lungs(lungs, found.spacing)

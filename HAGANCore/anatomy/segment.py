@@ -172,7 +172,7 @@ class Survey:
         return float(np.einsum("zyx,z,y,x->", self.body, z, y, x, optimize=True))
 
 
-def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
+def segment(volume: Volume, progress: Progress = no_progress, survey: Survey | None = None) -> Segmentation:
     """Find lungs and bones in a CT of the chest in HU, whatever the orientation of its grid.
 
     Not a diagnostic tool. Rules of anatomy and attenuation: what belongs together is decided on a grid of
@@ -186,6 +186,7 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
         volume: HU, any orientation and voxel size. What is not finite belongs to no organ. A volume that is
             no CT gives meaningless labels, no error.
         progress: called a few times; may raise :class:`~HAGANCore.errors.Cancelled`.
+        survey: of this volume, where somebody has made it already.
 
     Raises:
         HaganError: lengths that no patient has. For what else no millilitres can be taken from, see
@@ -200,7 +201,7 @@ def segment(volume: Volume, progress: Progress = no_progress) -> Segmentation:
     labels = np.zeros(volume.array.shape, np.uint8)
     if not labels.size:
         return Segmentation(labels, volume.geometry, 0.0)
-    found = Survey.of(volume, progress)
+    found = survey or Survey.of(volume, progress)
     progress(0.5, "bones")
     chest = survey_chest(found.coarse, found.body, found.lungs, found.middle, found.spacing)
     bones, other = find_bones(chest)

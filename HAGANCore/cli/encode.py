@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..imaging.provenance import scan_sha256
+from ..operations.context import Context
+from ..operations.encode import EncodeRequest
+from ..operations.encode import run as encode
 from ..operations.outputs import require_json, require_same_scan, require_volume
+from ..progress import part_of
 from .console import Console
 from .generate import add_model_arguments, memory_entries
-from .labels import add_label_arguments, add_strict, chosen_segmenter, require_no_warnings
+from .labels import add_label_arguments, add_strict, label_values, require_no_warnings
+from .options import add_options, request_of
 from .usage import add_spacing, check_refinement, output
 
 if TYPE_CHECKING:
-    from ..imaging.volume import Vector, Volume
+    from ..imaging.volume import Volume
     from ..inference.encode import Encoding
     from ..inference.error_measures import ErrorMeasures
 
@@ -31,14 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("scan", type=Path, metavar="SCAN", help="DICOM folder, NIfTI, NRRD, MHA or MGZ")
     add_model_arguments(parser)
-    parser.add_argument(
-        "--refine",
-        type=int,
-        default=0,
-        metavar="N",
-        help="refine the encoder's latent in at most N steps (default 0)",
-    )
-    parser.add_argument("--force", action="store_true", help="encode the scan even if a check refuses it")
+    add_options(parser, EncodeRequest, "refine", "force", refine="N")
     add_spacing(parser)
     parser.add_argument(
         "--keep-names",
@@ -54,31 +50,26 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     """Encode the scan; returns the document of ``--json``."""
     check_refinement(args.refine)
     from ..imaging.io import scan_name, write_volume
+    from ..inference.latent import FORMAT, SUFFIX
 
+    request = request_of(EncodeRequest, args, **label_values(args))
     name = scan_name(args.scan)
-    reconstruction = args.out / f"{name}.reconstruction.nii.gz"
+    reconstruction, latent = args.out / f"{name}.reconstruction.nii.gz", args.out / f"{name}{SUFFIX}"
     require_volume(reconstruction, ("reconstruction",), [args.scan])
+    require_json(latent, FORMAT)
+    context = Context()
 
-    # A scan is unpacked and hashed without Python's lock: no time is lost beside loading torch and the model.
-    with ThreadPoolExecutor(1) as beside:
-        reading = beside.submit(_read, args.scan, args.spacing)
-        from ..inference.latent import FORMAT, SUFFIX
-        from ..inference.model import load_model
-        from ..progress import part_of
+    def begin(scan: Volume, sha256: str) -> None:
+        require_same_scan((latent, reconstruction), sha256)
+        for note in scan.meta.get("notes", ()):
+            console.warn(note)
+        console.print(context.model.get(args.model, args.device, args.precision).plan.text)
 
-        latent = args.out / f"{name}{SUFFIX}"
-        require_json(latent, FORMAT)
-        model = load_model(args.model, args.device, args.precision)
-        volume, made_from = reading.result()
-    require_same_scan((latent, reconstruction), made_from)
-    segmenter = chosen_segmenter(args)
-    for note in volume.meta.get("notes", ()):
-        console.warn(note)
-    console.print(model.plan.text)
+    context.scan = begin
     with console.progress("encode") as progress:
-        encoding = model.encode(
-            volume, args.refine, args.class_, args.force, part_of(progress, 0.0, 0.95), segmenter
-        )
+        context.progress = part_of(progress, 0.0, 0.95)
+        encoded = encode(request, context)
+        encoding, model = encoded.encoding, encoded.model
         progress(0.95, "writing")
         if args.keep_names:
             encoding = _named(encoding, args.scan)
@@ -105,21 +96,13 @@ def run(args: argparse.Namespace, console: Console) -> dict:
         "coverage": round(encoding.coverage, 4),
         "seconds": round(encoding.seconds["total"], 3),
         "seconds_by_stage": {name: round(value, 3) for name, value in encoding.seconds.items()},
-        "warnings": [*volume.meta.get("notes", ()), *encoding.warnings],
+        "warnings": [*encoded.scan.meta.get("notes", ()), *encoding.warnings],
         "plan": model.plan.text,
         **memory_entries(),
     }
     if args.strict:
         require_no_warnings(document["warnings"], document, console)
     return document
-
-
-def _read(path: Path, spacing: Vector | None) -> tuple[Volume, str]:
-    """Return the scan and its hash."""
-    from ..imaging.io import read_volume
-
-    volume = read_volume(path, spacing=spacing)
-    return volume, scan_sha256(volume)
 
 
 def _named(encoding: Encoding, scan: Path) -> Encoding:

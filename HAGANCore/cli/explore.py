@@ -18,6 +18,7 @@ from .generate import add_model_arguments, memory_entries
 from .usage import UsageError, check_refinement, check_seed, output
 
 if TYPE_CHECKING:
+    from ..anatomy import Segmentation
     from ..directions.direction import Direction
     from ..directions.onto_scan import Method
     from ..directions.series import Series
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from ..inference.latent import Latent
     from ..inference.model import Model
     from ..progress import Progress
+
+    Outlined = tuple[Volume, Segmentation]
+    """A scan with its lungs and bones."""
 
 _MOST_STEPS = 200
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -170,9 +174,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     warnings: list[str] = []
     with console.progress("explore") as progress:
         ready = 0.3 if args.scan else 0.02
-        scan, latent = _start(args, model, warnings, part_of(progress, 0.0, ready))
+        latent, carried = _start(args, model, warnings, part_of(progress, 0.0, ready))
         start = start_of(model, latent, direction)
-        carried = scan if args.onto_scan else None
         walked = walk(
             model,
             start,
@@ -185,7 +188,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         )
         target = None
         if carried is not None:
-            target = Target(carried, _method(args.onto_scan, direction), walked.exact)
+            target = Target(*carried, _method(args.onto_scan, direction), walked.exact)
         series = write_series(
             model, walked, args.out, _stem(args, model), target, part_of(progress, 0.6, 1.0)
         )
@@ -240,27 +243,30 @@ def _directions(model: Model, name: str, hold: list[str]) -> tuple[Direction, li
 
 def _start(
     args: argparse.Namespace, model: Model, warnings: list[str], progress: Progress
-) -> tuple[Volume | None, Latent]:
-    """Return the scan, where there is one, and the latent to start from."""
+) -> tuple[Latent, Outlined | None]:
+    """Return the latent to start from, and the scan, where changes are carried over to it."""
     from ..imaging.io import read_volume
     from ..inference.latent import read_latent
 
     if args.latent:
-        return None, read_latent(args.latent)
+        return read_latent(args.latent), None
     if not args.scan:
-        return None, model.latent(args.seed, args.class_)
+        return model.latent(args.seed, args.class_), None
     scan = read_volume(args.scan)
     made_from, stem = scan_sha256(scan), re.escape(_stem(args, model))
     earlier = (path for path in args.out.glob("*") if re.match(rf"synthetic_{stem}_\d\d_.*gz$", path.name))
     require_same_scan(sorted(earlier), made_from)
-    encoding = model.encode(scan, args.refine, args.class_, progress=progress)
+    encoding = model.encode(scan, args.refine, args.class_, progress=progress, outline=bool(args.onto_scan))
     warnings += [*scan.meta.get("notes", ()), *encoding.warnings]
-    return scan, replace(encoding.latent, facts={**encoding.latent.facts, SCAN_KEY: made_from})
+    latent = replace(encoding.latent, facts={**encoding.latent.facts, SCAN_KEY: made_from})
+    return latent, None if encoding.found is None or not args.onto_scan else (scan, encoding.found)
 
 
-def _changes(values: Amounts, start: Step, direction: Direction, scan: Volume | None) -> list[float]:
-    """Return the changes of the start's target, in its unit; ``scan``: which they are carried over to."""
-    base = start.value if scan is None else _value_on(scan, direction)
+def _changes(values: Amounts, start: Step, direction: Direction, carried: Outlined | None) -> list[float]:
+    """Return the changes of the target, in its unit: of the start's, or of the scan's they are carried to."""
+    from ..directions.step import measure
+
+    base = start.value if carried is None else measure(direction, *carried)
     measured = start.value is not None and base is not None
     if values.absolute:
         if not measured:
@@ -282,13 +288,6 @@ def _changes(values: Amounts, start: Step, direction: Direction, scan: Volume | 
             f"'{direction.unit or 'lengths of latent space'}'. Give the changes in that."
         )
     return [number / 100 * base for number in values.numbers]
-
-
-def _value_on(scan: Volume, direction: Direction) -> float | None:
-    from ..anatomy import segment
-    from ..directions.step import measure
-
-    return measure(direction, scan, segment(scan))
 
 
 def _method(wanted: str, direction: Direction) -> Method:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HaganError
+from ..operations.context import Context
+from ..operations.generate import MOST_VOLUMES, Generated, GenerateRequest, require_segmentable
+from ..operations.generate import run as generate
 from ..operations.outputs import require_folder, require_label_map, require_volume
 from ..progress import part_of
 from .console import Console
-from .usage import UsageError, device, output
+from .options import add_options, request_of
+from .usage import UsageError, output
 
 if TYPE_CHECKING:
-    from ..imaging.volume import Volume
     from ..inference.model import Model
 
-_MOST_VOLUMES = 100_000
 _NO_VOLUMES = (
     ".dcm",
     ".gz",
@@ -51,19 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=seeds, default=[1], metavar="S", help="seeds, e.g. 7 or 1..4,9 (default 1)"
     )
     which.add_argument("--count", type=int, metavar="N", help="the seeds 1 to N")
-    parser.add_argument(
-        "--truncation",
-        type=float,
-        default=1.0,
-        metavar="T",
-        help="0 to 1 (default 1): a smaller value is closer to the model's mean volume",
-    )
-    parser.add_argument(
-        "--preview", action="store_true", help="make only the low-resolution volume, a quarter of the size"
-    )
-    parser.add_argument(
-        "--segment", action="store_true", help="also outline lungs and bones and measure them in millilitres"
-    )
+    add_options(parser, GenerateRequest, "truncation", "preview", "segment")
     parser.add_argument(
         "--out",
         type=output,
@@ -75,21 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that runs a model."""
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="M",
-        help="a name ('hagan model list'), such as demo, or a model file",
-    )
-    parser.add_argument(
-        "--class", dest="class_", metavar="C", help="class of a conditional model, by name or index"
-    )
-    parser.add_argument(
-        "--device", type=device, default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1, …"
-    )
-    parser.add_argument(
-        "--precision", default="auto", choices=("auto", "float32", "bfloat16"), help="default: auto"
-    )
+    add_options(parser, GenerateRequest, "model", "class_", "device", "precision")
 
 
 def seeds(text: str) -> list[int]:
@@ -102,52 +76,55 @@ def seeds(text: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,18})\s*(?:\.\.\s*(\d{1,18})\s*)?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not first <= last < first + _MOST_VOLUMES:
+        if not first <= last < first + MOST_VOLUMES:
             raise argparse.ArgumentTypeError(
-                f"'{part}' is not a seed; give numbers and ranges such as 1..4,9 (at most {_MOST_VOLUMES:,})"
+                f"'{part}' is not a seed; give numbers and ranges such as 1..4,9 (at most {MOST_VOLUMES:,})"
             )
         found += range(first, last + 1)
     return list(dict.fromkeys(found))
 
 
+def runs(seeds: list[int]) -> list[tuple[int, int]]:
+    """Return each run of consecutive seeds: its first one, and how many there are.
+
+    >>> runs([1, 2, 3, 9])
+    [(1, 3), (9, 1)]
+    """
+    found: list[tuple[int, int]] = []
+    for seed in seeds:
+        first, count = found.pop() if found else (seed, 0)
+        found += [(first, count + 1)] if seed == first + count else [(first, count), (seed, 1)]
+    return found
+
+
 def run(args: argparse.Namespace, console: Console) -> dict:
     """Make the volumes; returns the document of ``--json``."""
-    if args.count is not None and not 1 <= args.count <= _MOST_VOLUMES:
-        raise UsageError(f"The count must be from 1 to {_MOST_VOLUMES:,}; found {args.count}.")
-    if not 0 <= args.truncation <= 1:
-        raise UsageError(f"The truncation must be from 0 to 1; found {args.truncation}.")
+    if args.count is None:
+        requests = [request_of(GenerateRequest, args, seed=f, count=n) for f, n in runs(args.seed)]
+    else:
+        requests = [request_of(GenerateRequest, args, seed=1)]
     if args.segment and args.preview:
         raise UsageError("Lungs and bones can be outlined in full-size volumes only; leave out --segment.")
-    wanted = args.seed if args.count is None else list(range(1, args.count + 1))
-    from ..imaging.io import ITK_SUFFIXES, NIBABEL_SUFFIXES, WRITABLE_SUFFIXES
-    from ..inference.model import load_model
-
-    single = args.out.name.lower().endswith(WRITABLE_SUFFIXES)
-    if not single and args.out.name.lower().endswith((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, *_NO_VOLUMES)):
-        raise UsageError(
-            f"'{args.out}' cannot be written; use {', '.join(WRITABLE_SUFFIXES)}, or give a folder."
-        )
-    if single and len(wanted) > 1:
-        raise UsageError(
-            f"'{args.out}' is one file, but {len(wanted)} volumes are to be written; give a folder."
-        )
+    wanted = [request.seed + index for request in requests for index in range(request.count)]
+    single = _is_single(args.out, len(wanted))
     if single:
         _require_places(args.out, args.segment)
     else:
         require_folder(args.out)
-    model = load_model(args.model, args.device, args.precision)
-    if args.segment and model.profile.modality != "CT":
-        raise HaganError("Lungs and bones can be outlined in CT only; leave out --segment.")
+    context, entries = Context(), list[dict[str, Any]]()
+    model = context.model.get(args.model, args.device, args.precision)
+    if args.segment:
+        require_segmentable(model)
     paths = _paths(model, wanted, args, single)
     console.print(model.plan.text)
-    entries = []
+    context.part = lambda made: entries.append(_written(made, paths[made.seed]))
     with console.progress("generate") as progress:
-        for index, seed in enumerate(wanted):
-            begun = time.perf_counter()
-            part = part_of(progress, index / len(wanted), (index + 1) / len(wanted))
-            volume = model.generate(seed, args.class_, args.truncation, args.preview, part)
-            seconds = time.perf_counter() - begun
-            entries.append(_written(volume, paths[seed], seconds, args.segment))
+        done = 0
+        for request in requests:
+            stop = done + request.count
+            context.progress = part_of(progress, done / len(wanted), stop / len(wanted))
+            generate(request, context)
+            done = stop
     for note in model.notes:
         console.warn(note)
     for entry in entries:
@@ -168,35 +145,44 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     }
 
 
+def _is_single(out: Path, volumes: int) -> bool:
+    """Return whether a path is that of one volume, not of a folder.
+
+    Raises:
+        UsageError: it is neither, or more than one volume is to be written.
+    """
+    from ..imaging.io import ITK_SUFFIXES, NIBABEL_SUFFIXES, WRITABLE_SUFFIXES
+
+    single = out.name.lower().endswith(WRITABLE_SUFFIXES)
+    if not single and out.name.lower().endswith((*NIBABEL_SUFFIXES, *ITK_SUFFIXES, *_NO_VOLUMES)):
+        raise UsageError(f"'{out}' cannot be written; use {', '.join(WRITABLE_SUFFIXES)}, or give a folder.")
+    if single and volumes > 1:
+        raise UsageError(f"'{out}' is one file, but {volumes} volumes are to be written; give a folder.")
+    return single
+
+
 _ML = ("lungs_ml", "left_lung_ml", "right_lung_ml", "bones_ml")
 
 
-def _written(volume: Volume, path: Path, seconds: float, segmented: bool) -> dict[str, Any]:
-    """Write a volume, and its label map where wanted; return its entry in the document."""
+def _written(made: Generated, path: Path) -> dict[str, Any]:
+    """Write a volume, and its label map where there is one; return its entry in the document."""
     from ..imaging.io import write_volume
 
-    write_volume(volume, path)
-    provenance = volume.meta["provenance"]
+    write_volume(made.volume, path)
+    provenance = made.volume.meta["provenance"]
     entry = {
         "path": str(path),
         "seed": provenance["seed"],
         "class": provenance.get("class"),
-        "seconds": round(seconds, 3),
+        "seconds": round(made.seconds, 3),
         "synthetic": True,
     }
-    if segmented:
-        entry |= _segmented(volume, path)
+    if made.found is not None:
+        labels_path = _labels_path(path)
+        write_volume(made.volume.with_array(made.found.labels, unit="label"), labels_path)
+        entry["labelmap"] = str(labels_path)
+        entry |= {key: round(getattr(made.found, key), 3) for key in _ML}
     return entry
-
-
-def _segmented(volume: Volume, path: Path) -> dict[str, Any]:
-    from ..anatomy import segment
-    from ..imaging.io import write_volume
-
-    found = segment(volume)
-    labels_path = _labels_path(path)
-    write_volume(volume.with_array(found.labels, unit="label"), labels_path)
-    return {"labelmap": str(labels_path), **{key: round(getattr(found, key), 3) for key in _ML}}
 
 
 def _paths(model: Model, wanted: list[int], args: argparse.Namespace, single: bool) -> dict[int, Path]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..errors import HaganError
 from .console import Console
 from .usage import UsageError
-
-if TYPE_CHECKING:
-    from ..anatomy.segmenter import LabelMap, TotalSegmentator
 
 
 def add_label_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,15 +38,15 @@ def add_strict(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_segmenter(args: argparse.Namespace) -> LabelMap | TotalSegmentator | None:
-    """Return what ``--labels`` names; None without it."""
-    from ..anatomy.segmenter import segmenter_of
+def label_values(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of a request that say whose labels are taken.
 
-    if args.labels is None:
-        if args.labels_are is not None:
-            raise UsageError("--labels-are says what the numbers of --labels mean; give --labels too.")
-        return None
-    return segmenter_of(args.labels, args.labels_are or "hagan")
+    Raises:
+        UsageError: ``--labels-are`` stands alone.
+    """
+    if args.labels is None and args.labels_are is not None:
+        raise UsageError("--labels-are says what the numbers of --labels mean; give --labels too.")
+    return {"labels": args.labels, "labels_are": args.labels_are or "hagan"}
 
 
 def require_no_warnings(warnings: list[str], document: dict, console: Console) -> None:

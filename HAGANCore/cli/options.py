@@ -8,13 +8,15 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from ..fields import Meaning, meaning
-from .usage import made_of_options
+from .usage import UsageError, device, made_of_options
 
-_TYPES: Mapping[str, Callable[[str], Any]] = {"whole": int, "number": float}
+_KINDS: Mapping[str, Callable[[str], Any]] = {"whole": int, "number": float}
+_TYPES: Mapping[str, Callable[[str], Any]] = {"device": device}
+"""How the text of an option becomes a value: by the kind of the field, or by its name."""
 
 
-def add_options(parser: argparse.ArgumentParser, request: type[Any], *names: str, **letters: str) -> None:
-    """Add an option for each named field of a request; all its declared fields where none is named.
+def add_options(parser: argparse._ActionsContainer, request: type[Any], *names: str, **letters: str) -> None:
+    """Add an option for each named field of a request.
 
     Args:
         parser: gets the options.
@@ -24,21 +26,20 @@ def add_options(parser: argparse.ArgumentParser, request: type[Any], *names: str
     """
     known = meaning(request)
     defaults = {entry.name: entry.default for entry in fields(request)}
-    for name in names or known:
+    for name in names:
         _add(parser, name, known[name], defaults[name], letters.get(name, name[0].upper()))
 
 
-def _add(parser: argparse.ArgumentParser, name: str, said: Meaning, default: Any, letter: str) -> None:
-    option = "--" + name.strip("_").replace("_", "-")
+def _add(parser: argparse._ActionsContainer, name: str, said: Meaning, default: Any, letter: str) -> None:
     text = said.help[0].lower() + said.help[1:].rstrip(".")
     if said.kind == "flag":
-        parser.add_argument(option, dest=name, action="store_true", help=text)
+        parser.add_argument(_option(name), dest=name, action="store_true", help=text)
         return
-    shown = "" if default in (MISSING, None) or said.kind == "texts" else f" (default {default})"
+    shown = "" if default in (MISSING, None) else f" (default {default})"
     parser.add_argument(
-        option,
+        _option(name),
         dest=name,
-        type=_TYPES.get(said.kind, str),
+        type=_TYPES.get(name) or _KINDS.get(said.kind, str),
         choices=said.choices if said.kind == "choice" else None,
         default=None if default is MISSING else default,
         required=default is MISSING,
@@ -47,14 +48,25 @@ def _add(parser: argparse.ArgumentParser, name: str, said: Meaning, default: Any
     )
 
 
+def _option(name: str) -> str:
+    return "--" + name.strip("_").replace("_", "-")
+
+
 def request_of(request: type[Any], args: argparse.Namespace, **values: Any) -> Any:
-    """Return the request of a command line; what it refuses is wrong usage.
+    """Return the request of a command line.
 
     Args:
         request: the dataclass.
         args: the parsed command line; those of its entries that are fields of the request are taken.
         values: fields that are not taken from it.
+
+    Raises:
+        UsageError: a value that cannot be.
     """
-    taken = {name: getattr(args, name) for name in meaning(request) if hasattr(args, name)}
+    taken = {name: getattr(args, name) for name in meaning(request) if hasattr(args, name)} | values
+    for name, value in taken.items():
+        said = meaning(request)[name]
+        if said.range and not said.accepts(value):
+            raise UsageError(f"{_option(name)} must be {said.range}; found {value}.")
     with made_of_options():
-        return request(**taken | values)
+        return request(**taken)

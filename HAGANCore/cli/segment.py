@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..imaging.provenance import SCAN_KEY, scan_sha256
+from ..imaging.provenance import SCAN_KEY
+from ..operations.context import Context
 from ..operations.outputs import require_label_map, require_same_scan
+from ..operations.segment import Segmented, SegmentRequest
+from ..operations.segment import run as segment
+from ..progress import part_of
 from .console import Console
-from .labels import add_label_arguments, add_strict, chosen_segmenter, require_no_warnings
+from .labels import add_label_arguments, add_strict, label_values, require_no_warnings
+from .options import request_of
 from .usage import UsageError, add_spacing, output
 
 if TYPE_CHECKING:
     from ..anatomy import Segmentation
-    from ..imaging.measurable import Finding
+    from ..imaging.volume import Volume
 
 _ROWS = (
     ("lungs", "lungs", "lungs_percent"),
@@ -25,8 +30,6 @@ _ROWS = (
     ("bones", "bones", "bones_percent"),
     ("thorax", "thorax", None),
 )
-_SPOILING = ("nan", "uneven-slices", "missing-slices", "empty-slices", "few-slices")
-"""Findings in the image that make every number doubtful."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,44 +62,33 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     Raises:
         HaganError: a number is doubtful, and ``--strict`` is given; the files are written all the same.
     """
-    from ..anatomy import LABELS, segment
-    from ..imaging.io import WRITABLE_SUFFIXES, read_volume, scan_name, write_volume
-    from ..imaging.measurable import require_measurable
-    from ..imaging.provenance import software_versions
-    from ..imaging.voxel_size import given_facts
-    from ..preparation.checks import check_image
-    from ..preparation.profiles import profile_named
-    from ..progress import part_of
+    from ..anatomy import LABELS
+    from ..imaging.io import WRITABLE_SUFFIXES, scan_name, write_volume
 
+    request = request_of(SegmentRequest, args, scan=args.volume, **label_values(args))
     out = args.out or Path(f"{scan_name(args.volume)}.segmentation.nii.gz")
     if not out.name.lower().endswith(WRITABLE_SUFFIXES):
         raise UsageError(
             f"'{out}' does not end in a label map's suffix; use one of {', '.join(WRITABLE_SUFFIXES)}."
         )
     require_label_map(out, [args.volume, *([args.labels] if args.labels else [])])
+    context, made_from = Context(), list[str]()
+
+    def check_place(_: Volume, sha256: str) -> None:
+        made_from.append(sha256)
+        if args.out is None:  # two patients' scans may have one name
+            require_same_scan([out], sha256)
+
+    context.scan = check_place
     started = time.perf_counter()
     with console.progress("segment") as progress:
-        progress(0.0, "reading")
-        volume = read_volume(args.volume, spacing=args.spacing)
-        require_measurable(volume)
-        made_from = scan_sha256(volume)
-        if args.out is None:  # two patients' scans may have one name
-            require_same_scan([out], made_from)
-        outline = chosen_segmenter(args) or segment
-        findings = check_image(volume, profile_named("thorax-ct"))
-        found = _spoilt(outline(volume, part_of(progress, 0.4, 0.9)), findings)
+        context.progress = part_of(progress, 0.0, 0.9)
+        segmented = segment(request, context)
         progress(0.9, "writing")
-        facts = volume.meta.get("provenance") or {"kind": "segmentation", "versions": software_versions()}
-        facts = {**facts, SCAN_KEY: made_from, **given_facts(volume)}
-        labels = volume.with_array(found.labels, unit="label", provenance=facts)
-        write_volume(labels, out)
+        write_volume(_labels(segmented, *made_from), out)
         progress(1.0)
     seconds = time.perf_counter() - started
-    warnings = [*volume.meta.get("notes", ()), *found.notes]
-    warnings += [finding.message for finding in findings if finding.code not in _SPOILING]
-    warnings += [doubt.message for doubt in found.doubts]
-    if not found.lungs_ml:
-        warnings.append("No lungs are in view.")
+    found, warnings = segmented.found, [*segmented.warnings]
     for warning in warnings:
         console.warn(warning)
     _print(found, console)
@@ -117,13 +109,15 @@ def run(args: argparse.Namespace, console: Console) -> dict:
     return document
 
 
-def _spoilt(found: Segmentation, findings: list[Finding]) -> Segmentation:
-    """Return the segmentation with what the image itself makes doubtful: lost slices, lost values."""
-    from ..anatomy import Doubt
+def _labels(segmented: Segmented, made_from: str) -> Volume:
+    """Return the label map with what says where it comes from."""
+    from ..imaging.provenance import software_versions
+    from ..imaging.voxel_size import given_facts
 
-    organs = tuple(found.complete)
-    more = [Doubt(spoilt.code, organs, spoilt.message) for spoilt in findings if spoilt.code in _SPOILING]
-    return replace(found, doubts=(*more, *found.doubts))
+    scan = segmented.scan
+    facts = scan.meta.get("provenance") or {"kind": "segmentation", "versions": software_versions()}
+    facts = {**facts, SCAN_KEY: made_from, **given_facts(scan)}
+    return scan.with_array(segmented.found.labels, unit="label", provenance=facts)
 
 
 def _print(found: Segmentation, console: Console) -> None:

@@ -50,6 +50,8 @@ class Target:
     """The scan that a walk is carried over to."""
 
     scan: Volume
+    found: Segmentation
+    """Its lungs and bones."""
     method: Method
     exact: bool
     """Make each warp as strong as the change asked for needs it on the scan."""
@@ -140,11 +142,11 @@ def _series(
 
 
 class _Carrier:
-    """Carries steps over to a scan; finds lungs and bones of the scan once."""
+    """Carries steps over to a scan."""
 
     def __init__(self, walk: Walk, target: Target) -> None:
         self._walk, self._target = walk, target
-        self._found = segment(target.scan)
+        self._found = target.found
         self._base = measure(walk.direction, target.scan, self._found)
 
     def written(self, step: Step, path: Path) -> tuple[dict[str, Any], Column]:

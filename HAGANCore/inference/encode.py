@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..anatomy import LEFT_LUNG, RIGHT_LUNG, Segmentation, segment
-from ..anatomy.location import lungs_of
+from ..anatomy.location import lungs_in, lungs_of
+from ..anatomy.lung_box import LungLocation
+from ..anatomy.segment import Survey
 from ..anatomy.segmenter import Segmenter, onto_grid
 from ..errors import HaganError
 from ..gans.hagan import SLABS, one_hot
@@ -48,6 +50,8 @@ class Encoding:
     coverage: float
     """Share of the scan's voxels that the cube covers."""
     warnings: tuple[str, ...]
+    found: Segmentation | None
+    """Lungs and bones of the scan, where they were given, asked for or needed."""
     seconds: dict[str, float]
     """Time of each stage, and ``total``."""
 
@@ -70,6 +74,7 @@ def encode_scan(
     force: bool = False,
     progress: Progress = no_progress,
     segmenter: Segmenter | None = None,
+    outline: bool = False,
 ) -> Encoding:
     """Do what :meth:`Model.encode` says."""
     if refine < 0:
@@ -77,14 +82,17 @@ def encode_scan(
     model.encoders()  # a model without them is said at once, not after the scan has been prepared
     class_index = model.class_index(class_)
     watch = _Stopwatch()
+    outlining = part_of(progress, 0.8, 1.0)
+    if outline:
+        progress = part_of(progress, 0.0, 0.8)
     # Refinement takes nearly all the time when there is one.
     end = 0.25 if refine else 0.75
     with watch("check"):
         chest = model.profile.anatomy == "thorax" and model.profile.unit == "HU"
-        found = segmenter(volume) if segmenter is not None and chest else None
-        examined = _checked(volume, model, force, found)
+        scan = _Scan(volume, segmenter if chest else None, keep=bool(refine or outline))
+        examined = _checked(volume, model, force, scan)
         warnings = [finding.message for finding in examined.findings]
-        warnings += [] if found is None else found.notes
+        warnings += [] if scan.found is None else scan.found.notes
         progress(0.05 * end, "scan checked")
     with watch("prepare"):
         prepared = prepare(
@@ -103,8 +111,7 @@ def encode_scan(
     before = None
     if refine:
         with watch("refine"):
-            if found is None and chest:
-                found = segment(volume)
+            found = scan.outlined(part_of(progress, end, end)) if chest else None
             weights = None if found is None else lung_weights(found, prepared)
             refined = _refined(model, latent, prepared, refine, weights, part_of(progress, end, 0.85))
         before = _with_lungs(errors, found, volume, reconstruction, prepared.record)
@@ -119,6 +126,9 @@ def encode_scan(
                 f"Refinement found nothing better (mean absolute error{where} {after.judged:.1f}, before "
                 f"{before.judged:.1f}); the encoder's latent is kept."
             )
+    if outline:
+        with watch("segment"):
+            scan.outlined(outlining)
     # No path and no name: either may be a patient's. The hash tells which scan it was.
     made_from = {SCAN_KEY: scan_sha256(volume), **given_facts(volume)}
     facts = {**latent.facts, "errors": errors.to_dict(), **made_from}
@@ -131,16 +141,44 @@ def encode_scan(
         errors_before=before,
         coverage=volume.array[inside].size / volume.array.size,
         warnings=(*warnings, *model.notes),
+        found=scan.found,
         seconds=watch.seconds,
     )
 
 
-def _checked(volume: Volume, model: Model, force: bool, found: Segmentation | None) -> Examination:
+class _Scan:
+    """A scan whose lungs are looked for once, whoever asks: the checks, refinement, the caller.
+
+    Args:
+        volume: the scan.
+        segmenter: finds lungs and bones in the place of this package's rules.
+        keep: whether lungs and bones will be outlined: what the checks saw, as large as the scan, is kept.
+    """
+
+    def __init__(self, volume: Volume, segmenter: Segmenter | None, keep: bool) -> None:
+        self._volume, self._keep = volume, keep
+        self._survey: Survey | None = None
+        self.found = None if segmenter is None else segmenter(volume)
+
+    def locate(self, volume: Volume) -> LungLocation | None:
+        """Return where the lungs lie."""
+        if self.found is not None:
+            return lungs_of(self.found)
+        survey = Survey.of(volume)
+        self._survey = survey if self._keep else None
+        return lungs_in(survey)
+
+    def outlined(self, progress: Progress) -> Segmentation:
+        """Return lungs and bones."""
+        if self.found is None:
+            self.found = segment(self._volume, progress, self._survey)
+            self._survey = None
+        return self.found
+
+
+def _checked(volume: Volume, model: Model, force: bool, scan: _Scan) -> Examination:
     """Return what was found in a scan; one that cannot be used is refused unless forced."""
-    if found is None:
-        examined = examine(volume, model.profile)
-    else:
-        examined = examine(volume, model.profile, lambda _: lungs_of(found))
+    examined = examine(volume, model.profile, scan.locate)
     for finding in examined.findings:
         if finding.severity == "refuse" and not force:
             raise HaganError(finding.message)

@@ -232,6 +232,7 @@ class Model:
         force: bool = False,
         progress: Progress = no_progress,
         segmenter: Segmenter | None = None,
+        outline: bool = False,
     ) -> Encoding:
         """Find the latent of a scan and lay its reconstruction over it.
 
@@ -244,13 +245,14 @@ class Model:
             force: go on with a scan that is not what the model needs; its problems become warnings.
             progress: called often.
             segmenter: finds the lungs of a chest; without one :func:`~HAGANCore.anatomy.segment` does.
+            outline: also outline lungs and bones of the scan, which must be CT (``Encoding.found``).
 
         Raises:
             HaganError: the scan is not what the model needs, or the model has no encoder.
         """
         from .encode import encode_scan
 
-        return encode_scan(self, volume, refine, class_, force, progress, segmenter)
+        return encode_scan(self, volume, refine, class_, force, progress, segmenter, outline)
 
     def cube(self, latent: Latent, preview: bool = False, progress: Progress = no_progress) -> np.ndarray:
         """Return the network's cube (R, R, R), or (R/4)³ for a preview, in the unit of the profile.

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import HaganError
 from ..models.registry import resolve_model
 from ..progress import Progress, no_progress
 
 if TYPE_CHECKING:
+    from ..imaging.volume import Volume
     from ..inference.model import Model
+
+_Kept = TypeVar("_Kept")
 
 
 class LoadedModel:
@@ -21,8 +24,7 @@ class LoadedModel:
     def __init__(self) -> None:
         self._model: Model | None = None
         self._key: tuple[Any, ...] = ()
-        self.on_change: Callable[[], None] = lambda: None
-        """Called before another model takes its place."""
+        self._kept: dict[str, Any] = {}
 
     def get(self, name: str, device: str | None = None, precision: str = "auto") -> Model:
         """Return a model, by a name or the path of its file.
@@ -46,12 +48,21 @@ class LoadedModel:
             from ..inference.model import load_model  # torch, which a worker starts without
 
             device = device or (self._key[4] if same else "auto")
-            self.on_change()
-            self._model, self._key = None, ()  # the old one first: two may not fit
+            self._model, self._key, self._kept = None, (), {}  # the old one first: two may not fit
             gc.collect()
             self._model = load_model(path, device, precision)  # type: ignore[arg-type]
             self._key = (*key, device)
         return self._model
+
+    def kept(self, what: str, make: Callable[[], _Kept]) -> _Kept:
+        """Return what was worked out with the loaded model before; the first time, make it.
+
+        It goes when the model goes.
+        """
+        if what not in self._kept:
+            self._kept[what] = make()
+        kept: _Kept = self._kept[what]
+        return kept
 
 
 def _nowhere(part: Any) -> None:
@@ -65,5 +76,8 @@ class Context:
     progress: Progress = no_progress
     """Called often; it raises Cancelled where the work should stop."""
     part: Callable[[Any], None] = _nowhere
-    """Called with each finished thing of a longer operation."""
+    """Called with each finished thing of a longer operation, before the next one is begun."""
+    scan: Callable[[Volume, str], None] | None = None
+    """Called with a request's scan and its hash once it is read: whoever will write looks at the places, and
+    may refuse, before the work."""
     model: LoadedModel = field(default_factory=LoadedModel)

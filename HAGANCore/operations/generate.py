@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
-from ..fields import check_fields, choice, flag, number, text, whole
+from ..fields import check_fields, choice, flag, label, number, text, whole
 from ..progress import part_of
 from .context import Context
 
@@ -29,7 +30,7 @@ class GenerateRequest:
     model: str = text("A name ('hagan model list'), such as demo, or a model file.")
     seed: int = whole(1, "Seed of the first volume; the next ones follow it.", below=2**63)
     count: int = whole(1, "How many volumes.", least=1, most=MOST_VOLUMES)
-    class_: str | None = text("Class of a conditional model, by name or index.", None, optional=True)
+    class_: str | int | None = label("Class of a conditional model, by name or index.")
     truncation: float = number(1.0, "0 to 1: less is nearer to the model's mean volume.", least=0, most=1)
     preview: bool = flag(False, "Only the low-resolution volume, a quarter of the size.")
     segment: bool = flag(False, "Also outline lungs and bones and measure them in millilitres.")
@@ -45,6 +46,9 @@ class Generated:
     """One volume, as soon as it is finished."""
 
     index: int
+    seed: int
+    seconds: float
+    """That its making took, without its segmentation."""
     latent: Latent
     volume: Volume
     found: Segmentation | None
@@ -65,17 +69,20 @@ def run(request: GenerateRequest, context: Context) -> None:
     model = context.model.get(request.model, request.device, request.precision)
     if request.segment:
         require_segmentable(model, request.preview)
+    share = 0.5 if request.segment else 1.0
     for index in range(request.count):
         progress = part_of(context.progress, index / request.count, (index + 1) / request.count)
-        before = len(model.notes)
+        before, begun = len(model.notes), time.perf_counter()
         latent = model.latent(request.seed + index, request.class_, request.truncation)
-        share = 0.5 if request.segment else 1.0
         volume = model.decode(latent, request.preview, part_of(progress, 0.0, share))
+        seconds = time.perf_counter() - begun
         found = segment(volume, part_of(progress, share, 1.0)) if request.segment else None
-        context.progress((index + 1) / request.count)
+        progress(1.0)
         context.part(
             Generated(
                 index=index,
+                seed=request.seed + index,
+                seconds=seconds,
                 latent=latent,
                 volume=volume,
                 found=found,
@@ -91,7 +98,8 @@ def require_segmentable(model: Any, preview: bool = False) -> None:
         HaganError: the model makes something else, or a preview is asked for.
     """
     if model.profile.modality != "CT" or preview:
+        small = ", and a preview is asked for" if preview else ""
         raise HaganError(
             f"Lungs and bones can be outlined in full-size CT only; '{model.name}' makes "
-            f"{model.profile.modality}{', and a preview is asked for' if preview else ''}. Switch it off."
+            f"{model.profile.modality}{small}. Leave the outlines out."
         )

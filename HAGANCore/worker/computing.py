@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import gc
-import math
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..anatomy import LABELS, Segmentation, segment
+from ..anatomy import LABELS, Segmentation
 from ..anatomy.surfaces import FULL_MM, PREVIEW_MM, surfaces_of
-from ..errors import HaganError
-from ..imaging.difference import difference_of, spread_of
-from ..imaging.measurable import require_measurable
+from ..imaging.difference import spread_of
 from ..imaging.provenance import SYNTHETIC_NOTICE
-from ..imaging.volume import Volume
-from ..models.registry import resolve_model
+from ..operations.check import CheckRequest
+from ..operations.check import run as check
+from ..operations.context import Context, LoadedModel
+from ..operations.encode import Encoded, EncodeRequest
+from ..operations.encode import run as encode
+from ..operations.generate import Generated, GenerateRequest
+from ..operations.generate import run as generate
+from ..operations.segment import SegmentRequest
+from ..operations.segment import run as segment
+from ..operations.step import StepRequest
+from ..operations.step import run as step
 from ..processes import available_cores
-from ..progress import Progress, part_of
 from .job import Job
 from .meshes import surfaces_to_wire
 from .protocol import PROTOCOL
-from .stepping import Stepping
+from .requests import request_of
 from .wire import array_to_wire, volume_from_wire, wire_of
 
 if TYPE_CHECKING:
     from ..directions.step import Step
     from ..inference.encode import Encoding
     from ..inference.model import Model
-
-_SMALLEST_PREVIEW = 64
-"""Edge in voxels from which on the low-resolution volume shows enough to steer by."""
 
 
 class Computing:
@@ -46,10 +45,7 @@ class Computing:
 
     def __init__(self, session: Path) -> None:
         self.session = session
-        self._stepping = Stepping()
-        self._model: Model | None = None
-        self._own: tuple[Model, float | None] | None = None
-        self._key: tuple[Any, ...] = ()
+        self._models = LoadedModel()
 
     def hello(self, job: Job) -> dict[str, Any]:
         """Say what this process is and has."""
@@ -83,7 +79,7 @@ class Computing:
     def load_model(self, job: Job) -> dict[str, Any]:
         """Load a model, or take the one that is loaded, and describe it."""
         job.progress(0.0, "loading the model")
-        model = self._loaded(job.arguments["model"], job.arguments["device"])
+        model = self._models.get(job.arguments["model"], job.arguments["device"])
         said, profile = model.description, model.profile
         return {
             "name": said.name,
@@ -115,43 +111,31 @@ class Computing:
 
     def generate(self, job: Job) -> dict[str, Any]:
         """Make volumes from seeds; each is a part."""
-        wanted = job.arguments
         begun = time.perf_counter()
-        model = self._loaded(wanted["model"])
-        if wanted["segment"]:
-            _require_segmentable(model, wanted["preview"])
-        count = wanted["count"]
-        for index in range(count):
-            progress = part_of(job.progress, index / count, (index + 1) / count)
-            with _notes_of(model) as notes:
-                latent = model.latent(wanted["seed"] + index, wanted["class"], wanted["truncation"])
-                share = 0.5 if wanted["segment"] else 1.0
-                volume = model.decode(latent, wanted["preview"], part_of(progress, 0.0, share))
-            labels = None
-            if wanted["segment"]:
-                found = segment(volume, part_of(progress, share, 1.0))
-                labels = self._labels_of(job, found)
-            else:
-                job.check()
+        request = request_of(GenerateRequest, job.arguments, device=None)
+
+        def send(made: Generated) -> None:
+            labels = None if made.found is None else self._labels_of(job, made.found)
             job.part(
                 {
-                    "index": index,
-                    "seed": wanted["seed"] + index,
-                    "volume": wire_of(self.session, volume),
-                    "latent": latent.to_document(),
+                    "index": made.index,
+                    "seed": made.seed,
+                    "volume": wire_of(self.session, made.volume),
+                    "latent": made.latent.to_document(),
                     "labels": labels,
-                    "notes": notes,
+                    "notes": list(made.notes),
                 }
             )
-        return {"count": count, "seconds": round(time.perf_counter() - begun, 3)}
+
+        context = self._context(job)
+        context.part = send
+        generate(request, context)
+        return {"count": request.count, "seconds": round(time.perf_counter() - begun, 3)}
 
     def check(self, job: Job) -> dict[str, Any]:
         """Say what is wrong with a scan, before any work."""
-        from ..preparation.checks import check_scan
-
-        model = self._loaded(job.arguments["model"])
-        job.progress(0.1, "looking at the scan")
-        findings = check_scan(volume_from_wire(job.arguments["volume"]), model.profile)
+        scan = volume_from_wire(job.arguments["volume"])
+        findings = check(request_of(CheckRequest, job.arguments, scan=scan, device=None), self._context(job))
         return {
             "problems": [found.message for found in findings if found.severity == "refuse"],
             "warnings": [found.message for found in findings if found.severity == "warn"],
@@ -159,35 +143,23 @@ class Computing:
 
     def encode(self, job: Job) -> dict[str, Any]:
         """Find a scan's latent and lay its reconstruction over it."""
-        wanted = job.arguments
-        model = self._loaded(wanted["model"])
-        if wanted["segment"]:
-            _require_segmentable(model, preview=False)
         job.progress(0.0, "reading the scan")
-        scan = volume_from_wire(wanted["volume"])
-        share = 0.6 if wanted["segment"] else 0.95
-        with _notes_of(model) as notes:
-            encoding = model.encode(
-                scan, wanted["refine"], wanted["class"], wanted["force"], part_of(job.progress, 0.0, share)
-            )
-        labels = scan_labels = difference = None
-        if wanted["segment"]:
-            found = segment(encoding.reconstruction, part_of(job.progress, share, 0.8))
-            of_scan = segment(scan, part_of(job.progress, 0.8, 0.95))
-            labels, scan_labels = self._labels_of(job, found), self._labels_of(job, of_scan)
-        if wanted["difference"]:
-            difference = self._difference(encoding.reconstruction, scan)
-        errors = _errors_of(encoding, model, self._own_error(model, part_of(job.progress, 0.95, 0.98)))
-        job.progress(0.98, "handing over")
+        scan = volume_from_wire(job.arguments["volume"])
+        request = request_of(EncodeRequest, job.arguments, scan=scan, device=None, own_error=True)
+        encoded = encode(request, self._context(job))
+        encoding, model = encoded.encoding, encoded.model
+        labels = None if encoded.found is None else self._labels_of(job, encoded.found)
+        of_scan = None if encoded.found_in_scan is None else self._labels_of(job, encoded.found_in_scan)
+        job.check()
         return {
             "reconstruction": wire_of(self.session, encoding.reconstruction),
             "latent": encoding.latent.to_document(),
-            "errors": errors,
+            "errors": _errors_of(encoding, model, encoded.own_error),
             "labels": labels,
-            "scan_labels": scan_labels,
-            "difference": difference,
+            "scan_labels": of_scan,
+            "difference": self._difference(encoded),
             "warnings": [line for line in encoding.warnings if line not in model.notes],
-            "notes": [*scan.meta.get("notes", ()), *notes],
+            "notes": [*scan.meta.get("notes", ()), *encoded.notes],
             "seconds": {name: round(value, 3) for name, value in encoding.seconds.items()},
         }
 
@@ -195,47 +167,32 @@ class Computing:
         """Move a latent along directions and make its volume."""
         from ..inference.latent import latent_from_document
 
-        wanted = job.arguments
-        model = self._loaded(wanted["model"])
-        latent = latent_from_document(dict(wanted["latent"]))
-        steps, on_scan, step, found = wanted["steps"], wanted["on_scan"], None, None
-        low = model.architecture.size // 4
-        preview = wanted["quality"] == "preview" and low >= _SMALLEST_PREVIEW and not on_scan
-        with _notes_of(model) as notes:
-            if wanted["exact"] and steps:
-                step = self._stepping.closed(model, latent, steps, part_of(job.progress, 0.0, 0.6))
-            latent = self._stepping.moved(model, latent, steps) if step is None else step.latent
-            progress = part_of(job.progress, 0.6, 0.8)
-            if on_scan:
-                volume = model.reconstruct(latent, progress)
-            elif preview or step is None:
-                volume = model.decode(latent, preview, progress)
-            else:
-                volume, found = step.volume, step.segmentation
+        latent = latent_from_document(dict(job.arguments["latent"]))
+        request = request_of(StepRequest, job.arguments, latent=latent, device=None)
+        stepped = step(request, self._context(job))
         labels = measurements = None
-        if wanted["segment"] and model.profile.modality == "CT":
-            found = found or segment(volume, part_of(job.progress, 0.8, 0.95))
-            labels = self._labels_of(job, found, PREVIEW_MM if preview else FULL_MM)
-            measurements = labels["measurements"] | _moved_targets(model, volume, found)
+        if stepped.found is not None:
+            labels = self._labels_of(job, stepped.found, PREVIEW_MM if stepped.preview else FULL_MM)
+            more = {name: round(value, 3) for name, value in stepped.measured.items()}
+            measurements = labels["measurements"] | more
         job.check()
         return {
-            "volume": wire_of(self.session, volume),
+            "volume": wire_of(self.session, stepped.volume),
             "labels": labels,
-            "latent": latent.to_document(),
+            "latent": stepped.latent.to_document(),
             "measurements": measurements,
-            "reached": None if step is None else _reached(step),
-            "quality": "preview" if preview else "full",
-            "notes": notes,
+            "reached": None if stepped.reached is None else _reached(stepped.reached),
+            "quality": "preview" if stepped.preview else "full",
+            "notes": list(stepped.notes),
         }
 
     def segment(self, job: Job) -> dict[str, Any]:
         """Outline lungs and bones of a CT."""
         begun = time.perf_counter()
         job.progress(0.0, "reading the volume")
-        volume = volume_from_wire(job.arguments["volume"])
-        require_measurable(volume)
-        found = segment(volume, job.progress)
-        labels = self._labels_of(job, found)
+        scan = volume_from_wire(job.arguments["volume"])
+        segmented = segment(request_of(SegmentRequest, job.arguments, scan=scan), self._context(job))
+        labels = self._labels_of(job, segmented.found)
         return {"labels": labels, "seconds": round(time.perf_counter() - begun, 3)}
 
     def _labels_of(self, job: Job, found: Segmentation, edge_mm: float = FULL_MM) -> dict[str, Any]:
@@ -254,41 +211,14 @@ class Computing:
             wire["surfaces"] = surfaces_to_wire(self.session, made)
         return wire
 
-    def _own_error(self, model: Model, progress: Progress) -> float | None:
-        """Return the model's error on its own volumes, worked out once for a loaded model."""
-        from ..inference.own_error import own_error
+    def _difference(self, encoded: Encoded) -> dict[str, Any] | None:
+        if encoded.difference is None:
+            return None
+        wire = array_to_wire(self.session, encoded.difference, encoded.scan.geometry.to_dict())
+        return {**wire, "spread": spread_of(encoded.difference)}
 
-        if self._own is None or self._own[0] is not model:
-            self._own = (model, own_error(model, progress))
-        return self._own[1]
-
-    def _difference(self, reconstruction: Volume, scan: Volume) -> dict[str, Any]:
-        difference = difference_of(reconstruction.array, scan.array)
-        wire = array_to_wire(self.session, difference, scan.geometry.to_dict())
-        return {**wire, "spread": spread_of(difference)}
-
-    def _loaded(self, name: str, device: str | None = None) -> Model:
-        """Return a model, kept from the last request where its file is still the same.
-
-        Without a ``device`` the one that the model was loaded to is kept.
-        """
-        path = resolve_model(name)
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise HaganError(f"The model file '{path}' cannot be read: {error.strerror}.") from None
-        key = (str(path), status.st_mtime_ns, status.st_size)
-        same = self._model is not None and self._key[:3] == key
-        if self._model is None or not same or device not in (None, self._key[3]):
-            from ..inference.model import load_model
-
-            device = device or (self._key[3] if same else "auto")
-            self._stepping.forget()
-            self._model, self._own, self._key = None, None, ()  # the old one first: two may not fit
-            gc.collect()
-            self._model = load_model(path, device)
-            self._key = (*key, device)
-        return self._model
+    def _context(self, job: Job) -> Context:
+        return Context(progress=job.progress, model=self._models)
 
 
 def _reached(step: Step) -> dict[str, Any]:
@@ -298,19 +228,6 @@ def _reached(step: Step) -> dict[str, Any]:
         "iterations": step.iterations,
         "note": step.note,
     }
-
-
-def _moved_targets(model: Model, volume: Volume, found: Segmentation) -> dict[str, float]:
-    """Return what the model's directions move and the labels do not measure; what is not there is left out.
-
-    Targets of a user's own table, such as an age, cannot be measured on a volume.
-    """
-    from ..directions.targets import TARGETS, measure_targets
-
-    wanted = {str(direction.get("target")) for direction in model.description.directions}
-    more = sorted(wanted & set(TARGETS) - set(found.measurements()))
-    measured = measure_targets(volume, found, more)
-    return {name: round(value, 3) for name, value in measured.items() if math.isfinite(value)}
 
 
 def _errors_of(encoding: Encoding, model: Model, own: float | None) -> dict[str, Any]:
@@ -326,19 +243,3 @@ def _errors_of(encoding: Encoding, model: Model, own: float | None) -> dict[str,
 
 def _rounded(found: Segmentation) -> dict[str, float]:
     return {name: round(value, 3) for name, value in found.measurements().items()}
-
-
-def _require_segmentable(model: Model, preview: bool) -> None:
-    if model.profile.modality != "CT" or preview:
-        raise HaganError(
-            f"Lungs and bones can be outlined in full-size CT only; '{model.name}' makes "
-            f"{model.profile.modality}{', and a preview is asked for' if preview else ''}. Switch it off."
-        )
-
-
-@contextmanager
-def _notes_of(model: Model) -> Iterator[list[str]]:
-    """Yield a list that holds, after the block, what the model noted in it (a smaller plan, for example)."""
-    before, notes = len(model.notes), list[str]()
-    yield notes
-    notes += model.notes[before:]

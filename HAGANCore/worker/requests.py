@@ -1,12 +1,21 @@
-"""Which requests there are, and what each takes: the table that requests are checked against."""
+"""Which requests there are, and what each takes: the table that requests are checked against.
+
+Where a request is an operation, its arguments are the fields of the operation's own request.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
 from ..errors import HaganError
+from ..fields import Meaning, meaning
+from ..operations.check import CheckRequest
+from ..operations.encode import EncodeRequest
+from ..operations.generate import GenerateRequest
+from ..operations.step import StepRequest
 
 REQUIRED = object()
 """Default of an argument that must be given."""
@@ -64,16 +73,54 @@ _STEPS = Kind(
     'a list of {"direction": text, "amount": number}',
     lambda value: isinstance(value, list) and all(map(_is_step, value)),
 )
-_CLASS = Kind(
-    "a text, a whole number or null", lambda value: value is None or _is_text(value) or _is_whole(value)
-)
-_TRUNCATION = Kind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
-_QUALITY = Kind("'preview' or 'full'", lambda value: value in ("preview", "full"))
-_SEED = _whole(0, 2**63 - 1)
 _SIZE = Kind("32, 64, 128, 256 or 512", lambda value: _is_whole(value) and value in (32, 64, 128, 256, 512))
 
 Arguments = dict[str, tuple[Kind, Any]]
 """Name: kind and default."""
+
+
+def _fields_of(request: type[Any], *names: str, **defaults: Any) -> Arguments:
+    """Return the arguments that are fields of an operation's request.
+
+    Args:
+        request: the dataclass.
+        names: which of its fields; all but these are not for another process.
+        defaults: of a field, where it is another one here.
+    """
+    known = {entry.name: entry for entry in fields(request)}
+    given = {name: REQUIRED if known[name].default is MISSING else known[name].default for name in names}
+    means = meaning(request)
+    return {name.strip("_"): (_kind_of(means[name]), (given | defaults)[name]) for name in names}
+
+
+def _kind_of(said: Meaning) -> Kind:
+    """Return the kind of an argument, as JSON has it: a list for a tuple."""
+    text = said.expected.removesuffix(", or nothing")
+    if said.range:
+        text = f"{'a whole number' if said.kind == 'whole' else 'a number'} {said.range}"
+
+    def fits(value: Any) -> bool:
+        return said.accepts(tuple(value) if isinstance(value, list) else value)
+
+    return Kind(f"{text}{' or null' if said.optional else ''}", fits)
+
+
+def request_of(request: type[Any], arguments: Mapping[str, Any], **values: Any) -> Any:
+    """Return the request of an operation.
+
+    Args:
+        request: the dataclass.
+        arguments: checked ones; those that are fields of the request are taken.
+        values: fields that are not taken from them.
+    """
+    names = {name: name.strip("_") for name in meaning(request)}
+    taken = {name: arguments[key] for name, key in names.items() if key in arguments}
+    return request(**{name: _tuple(value) for name, value in taken.items()} | values)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
 
 _MODEL: Arguments = {"model": (_TEXT, REQUIRED)}
 _VOLUME: Arguments = {"volume": (_OBJECT, REQUIRED)}
@@ -82,35 +129,24 @@ REQUESTS: dict[str, Arguments] = {
     "hello": {},
     "load_model": {**_MODEL, "device": (_TEXT, "auto")},
     "generate": {
-        **_MODEL,
-        "count": (_whole(1, 100_000), 1),
-        "seed": (_SEED, REQUIRED),
-        "class": (_CLASS, None),
-        "truncation": (_TRUNCATION, 1.0),
-        "preview": (_FLAG, False),
-        "segment": (_FLAG, False),
+        **_fields_of(
+            GenerateRequest,
+            *("model", "count", "seed", "class_", "truncation", "preview", "segment"),
+            seed=REQUIRED,
+        ),
         "surfaces": (_FLAG, False),
     },
-    "check": {**_MODEL, **_VOLUME},
+    "check": {**_fields_of(CheckRequest, "model"), **_VOLUME},
     "encode": {
-        **_MODEL,
+        **_fields_of(EncodeRequest, "model", "refine", "class_", "force", "segment", "difference"),
         **_VOLUME,
-        "refine": (_whole(0, 100_000), 0),
-        "class": (_CLASS, None),
-        "force": (_FLAG, False),
-        "segment": (_FLAG, False),
         "surfaces": (_FLAG, False),
-        "difference": (_FLAG, False),
     },
     "step": {
-        **_MODEL,
+        **_fields_of(StepRequest, "model", "quality", "segment", "exact", "on_scan"),
         "latent": (_OBJECT, REQUIRED),
         "steps": (_STEPS, REQUIRED),
-        "quality": (_QUALITY, "preview"),
-        "segment": (_FLAG, True),
         "surfaces": (_FLAG, False),
-        "exact": (_FLAG, False),
-        "on_scan": (_FLAG, False),
     },
     "segment": {**_VOLUME, "surfaces": (_FLAG, False)},
     "export": {"volumes": (_OBJECTS, REQUIRED)},

@@ -23,10 +23,6 @@ class Stepping:
         self._loop: ClosedLoop | None = None
         self._latent: dict[str, Any] = {}
 
-    def forget(self) -> None:
-        """Let go of the model."""
-        self._loop = None
-
     def moved(self, model: Model, latent: Latent, steps: Sequence[Mapping[str, Any]]) -> Latent:
         """Return the latent moved as the directions' calibration says: nothing is measured."""
         from ..directions.direction import moved

@@ -1,0 +1,40 @@
+"""Check: what is wrong with a scan for a model, before any work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..fields import check_fields, given, text
+from .context import Context
+from .scans import SCAN, take_scan
+
+if TYPE_CHECKING:
+    from ..imaging.measurable import Finding
+    from ..imaging.volume import Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRequest:
+    """Which scan to look at."""
+
+    model: str = text("A name ('hagan model list'), such as demo, or a model file.")
+    scan: Path | Volume = given(SCAN)
+    device: str | None = text("Where to compute: auto, cpu, cuda, cuda:1, …", "auto", optional=True)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "the request")
+
+
+def run(request: CheckRequest, context: Context) -> list[Finding]:
+    """Return what was found, refusals first.
+
+    Raises:
+        HaganError: no such model, or the scan cannot be read.
+    """
+    from ..preparation.checks import check_scan
+
+    model = context.model.get(request.model, request.device)
+    context.progress(0.1, "looking at the scan")
+    return check_scan(take_scan(request.scan, None, context), model.profile)
