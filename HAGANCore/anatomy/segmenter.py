@@ -87,7 +87,7 @@ class LabelMap:
         if unknown and self.meaning == MEANINGS["hagan"]:
             raise HaganError(
                 f"The label map holds {_listed(unknown)}, which mean nothing here; 1 is the right lung, 2 "
-                "the left lung, 3 bones. Of a map by TotalSegmentator, say --labels-are totalsegmentator."
+                "the left lung, 3 bones. If TotalSegmentator made it, say so (--labels-are totalsegmentator)."
             )
         return np.rint(array).astype(np.int32)
 

@@ -6,13 +6,14 @@ import gc
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..anatomy import LABELS, Segmentation, segment
+from ..anatomy.segmenter import MEANINGS, LabelMap
 from ..anatomy.surfaces import FULL_MM, PREVIEW_MM, surfaces_of
 from ..errors import HaganError
 from ..imaging.difference import difference_of, spread_of
@@ -147,11 +148,14 @@ class Computing:
 
     def check(self, job: Job) -> dict[str, Any]:
         """Say what is wrong with a scan, before any work."""
-        from ..preparation.checks import check_scan
+        from ..anatomy.location import locate_lungs, lungs_of
+        from ..preparation.checks import examine
 
-        model = self._loaded(job.arguments["model"])
+        model, outline = self._loaded(job.arguments["model"]), _label_map_of(job.arguments)
         job.progress(0.1, "looking at the scan")
-        findings = check_scan(volume_from_wire(job.arguments["volume"]), model.profile)
+        scan = volume_from_wire(job.arguments["volume"])
+        locate = locate_lungs if outline is None else lambda volume: lungs_of(outline(volume))
+        findings = examine(scan, model.profile, locate).findings
         return {
             "problems": [found.message for found in findings if found.severity == "refuse"],
             "warnings": [found.message for found in findings if found.severity == "warn"],
@@ -164,17 +168,27 @@ class Computing:
         if wanted["segment"]:
             _require_segmentable(model, preview=False)
         job.progress(0.0, "reading the scan")
-        scan = volume_from_wire(wanted["volume"])
+        scan, outline = volume_from_wire(wanted["volume"]), _label_map_of(wanted)
         share = 0.6 if wanted["segment"] else 0.95
         with _notes_of(model) as notes:
             encoding = model.encode(
-                scan, wanted["refine"], wanted["class"], wanted["force"], part_of(job.progress, 0.0, share)
+                scan,
+                wanted["refine"],
+                wanted["class"],
+                wanted["force"],
+                part_of(job.progress, 0.0, share),
+                outline,
             )
         labels = scan_labels = difference = None
         if wanted["segment"]:
             found = segment(encoding.reconstruction, part_of(job.progress, share, 0.8))
-            of_scan = segment(scan, part_of(job.progress, 0.8, 0.95))
+            of_scan = (outline or segment)(scan, part_of(job.progress, 0.8, 0.95))
             labels, scan_labels = self._labels_of(job, found), self._labels_of(job, of_scan)
+            if outline is not None:
+                notes.append(
+                    "Lungs and bones of the scan are those of the label map; in the reconstruction they were "
+                    "found by rules."
+                )
         if wanted["difference"]:
             difference = self._difference(encoding.reconstruction, scan)
         errors = _errors_of(encoding, model, self._own_error(model, part_of(job.progress, 0.95, 0.98)))
@@ -234,9 +248,10 @@ class Computing:
         job.progress(0.0, "reading the volume")
         volume = volume_from_wire(job.arguments["volume"])
         require_measurable(volume)
-        found = segment(volume, job.progress)
+        found = (_label_map_of(job.arguments) or segment)(volume, job.progress)
         labels = self._labels_of(job, found)
-        return {"labels": labels, "seconds": round(time.perf_counter() - begun, 3)}
+        seconds = round(time.perf_counter() - begun, 3)
+        return {"labels": labels, "notes": list(found.notes), "seconds": seconds}
 
     def _labels_of(self, job: Job, found: Segmentation, edge_mm: float = FULL_MM) -> dict[str, Any]:
         made = None
@@ -326,6 +341,13 @@ def _errors_of(encoding: Encoding, model: Model, own: float | None) -> dict[str,
 
 def _rounded(found: Segmentation) -> dict[str, float]:
     return {name: round(value, 3) for name, value in found.measurements().items()}
+
+
+def _label_map_of(wanted: Mapping[str, Any]) -> LabelMap | None:
+    """Return the user's own outlines, which take the place of the rules; None where none were sent."""
+    if wanted["labels"] is None:
+        return None
+    return LabelMap(volume_from_wire(wanted["labels"]), MEANINGS[wanted["labels_are"]])
 
 
 def _require_segmentable(model: Model, preview: bool) -> None:

@@ -68,6 +68,7 @@ _CLASS = Kind(
     "a text, a whole number or null", lambda value: value is None or _is_text(value) or _is_whole(value)
 )
 _TRUNCATION = Kind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
+_MEANING = Kind("'hagan' or 'totalsegmentator'", lambda value: value in ("hagan", "totalsegmentator"))
 _QUALITY = Kind("'preview' or 'full'", lambda value: value in ("preview", "full"))
 _SEED = _whole(0, 2**63 - 1)
 _SIZE = Kind("32, 64, 128, 256 or 512", lambda value: _is_whole(value) and value in (32, 64, 128, 256, 512))
@@ -77,6 +78,7 @@ Arguments = dict[str, tuple[Kind, Any]]
 
 _MODEL: Arguments = {"model": (_TEXT, REQUIRED)}
 _VOLUME: Arguments = {"volume": (_OBJECT, REQUIRED)}
+_LABELS: Arguments = {"labels": (_or_null(_OBJECT), None), "labels_are": (_MEANING, "hagan")}
 
 REQUESTS: dict[str, Arguments] = {
     "hello": {},
@@ -91,10 +93,11 @@ REQUESTS: dict[str, Arguments] = {
         "segment": (_FLAG, False),
         "surfaces": (_FLAG, False),
     },
-    "check": {**_MODEL, **_VOLUME},
+    "check": {**_MODEL, **_VOLUME, **_LABELS},
     "encode": {
         **_MODEL,
         **_VOLUME,
+        **_LABELS,
         "refine": (_whole(0, 100_000), 0),
         "class": (_CLASS, None),
         "force": (_FLAG, False),
@@ -112,7 +115,7 @@ REQUESTS: dict[str, Arguments] = {
         "exact": (_FLAG, False),
         "on_scan": (_FLAG, False),
     },
-    "segment": {**_VOLUME, "surfaces": (_FLAG, False)},
+    "segment": {**_VOLUME, **_LABELS, "surfaces": (_FLAG, False)},
     "export": {"volumes": (_OBJECTS, REQUIRED)},
     "preprocess": {
         "volumes": (_or_null(_OBJECTS), None),
