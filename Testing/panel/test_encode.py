@@ -253,6 +253,26 @@ def test_an_encoding_is_undone_and_redone_as_one(
     assert (header.undoButton.enabled, header.redoButton.enabled) == (True, False)
 
 
+def test_a_scan_that_cuts_the_lungs_has_its_marks_beside_the_numbers(
+    a_panel: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    from HAGANSlicerLib.scene import volumes
+
+    kept = a_phantom.array[a_phantom.array.shape[0] // 3 :]
+    scan = volumes.add_volume(slicer.mrmlScene, kept, a_phantom.geometry.to_dict(), "cut")
+    a_panel.ui.inputSelector.setCurrentNode(scan)
+    wait_for_check(a_panel, process_events_until)
+    if a_panel.ui.forceCheckBox.enabled:
+        a_panel.ui.forceCheckBox.setChecked(True)
+    a_panel.ui.encodeButton.click()
+    process_events_until(lambda: not a_panel.job.running, 90)
+    of_scan = next(line for line in a_panel.ui.resultLabel.text.splitlines() if line.startswith("Scan: "))
+    assert re.search(r"right lung [\d,]+ mL \(⚠ incomplete \(.*bottom.*\), doubtful\)", of_scan)
+    assert "The right lung is cut at the bottom of the scan" in a_panel.ui.resultLabel.text
+    table = slicer.util.getNode("cut volumes (synthetic)").GetTable()
+    assert "Right lung: incomplete" in table.GetColumnByName("Remarks").GetValue(0)
+
+
 def outline(scan: Any, phantom: Any, name: str, lungs: bool = True) -> Any:
     """A segmentation of the user's: the phantom's own lungs, a bone of 1,000 voxels, and a heart."""
     from HAGANSlicerLib.scene import segments

@@ -9,13 +9,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
+from HAGANCore.wording import hounsfield_text
 from HAGANCore.worker.protocol import release
 
 from ..panel import Context, Job, Panel
 from ..scene import display, provenance, results
 from ..scene.history import Result
 from ..sent import SentLabels, SentVolume
-from ..showing import show_result
+from ..showing import measured_text, show_result
 
 _FAR = 2.0
 """From how many times the model's error on its own volumes a scan is called unlike what it has seen.
@@ -238,7 +239,8 @@ class EncodePanel(Panel):
         show_result(scene, made, model["modality"])
         self._scan_id = scan_id
         self.context.node_made(made.latent)
-        self._show_result(made, [error_text(result["errors"], model), *result["warnings"], *result["notes"]])
+        lines = [error_text(result["errors"], model), *outlined_lines(result), *result["warnings"]]
+        self._show_result(made, [*dict.fromkeys(lines), *result["notes"]])
         self.context.status(_("{scan} is encoded.").format(scan=scan.GetName()))
         self._compare()
 
@@ -331,6 +333,18 @@ def error_text(errors: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     return f"{text} {meaning.format(own=_amount(own, unit), size=model['size'])}"
 
 
+def outlined_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return what was measured in scan and reconstruction, and what makes the scan's numbers doubtful."""
+    if not result["scan_labels"]:
+        return []
+    scan, made = measured_text(result["scan_labels"]), measured_text(result["labels"])
+    return [
+        _("Scan: {measured}.").format(measured=scan),
+        _("Reconstruction: {measured}.").format(measured=made),
+        *result["scan_labels"]["doubts"],
+    ]
+
+
 def _listed(names: Sequence[str], most: int = 3) -> str:
     shown = ", ".join(names[:most])
     more = len(names) - most
@@ -338,4 +352,4 @@ def _listed(names: Sequence[str], most: int = 3) -> str:
 
 
 def _amount(value: float, unit: str) -> str:
-    return f"{value:.0f} {unit}" if unit else f"{value:.3g}"
+    return hounsfield_text(value) if unit else f"{value:.3g}"
