@@ -45,6 +45,15 @@ def share_text(count: int, total: int, decimals: int = 2) -> str:
     return f"{count:,} voxel{'s' if count != 1 else ''}" if misleading.get(text, count) != count else text
 
 
+def amount_text(value: float, unit: str, decimals: int = 0, signed: bool = False) -> str:
+    """Return a number with its unit, whatever that is.
+
+    >>> amount_text(-213, "mL", signed=True), amount_text(0.25, "", 2), amount_text(60, "years")
+    ('\N{MINUS SIGN}213 mL', '0.25', '60 years')
+    """
+    return f"{_number(value, decimals, signed)} {unit}".rstrip()
+
+
 def _number(value: float, decimals: int, signed: bool = False) -> str:
     rounded = round(value, decimals) + 0.0  # no negative zero
     return f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}".replace("-", MINUS)

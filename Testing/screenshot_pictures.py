@@ -44,7 +44,7 @@ def views_picture(
 
 def measured(volume_node: Any, segmentation_node: Any) -> str:
     """Return how large the segments are."""
-    from HAGANSlicerLib.panels.explore.panel.nodes import label_map
+    from HAGANSlicerLib.panels.explore.nodes import label_map
     from HAGANSlicerLib.scene.segments import STRUCTURES
 
     labels = label_map(segmentation_node, volume_node)

@@ -161,7 +161,7 @@ def take_encode(studio: Studio) -> None:
 
 def take_explore(studio: Studio) -> None:
     """A volume before and after the lungs have grown, and the slider that did it."""
-    from HAGANSlicerLib.panels.explore.panel.nodes import explored_nodes
+    from HAGANSlicerLib.panels.explore.nodes import explored_nodes
 
     generate(studio, studio.open("generate"), count=1)
     panel = studio.window.panels["explore"]

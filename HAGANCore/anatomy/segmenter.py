@@ -87,7 +87,7 @@ class LabelMap:
         if unknown and self.meaning == MEANINGS["hagan"]:
             raise HaganError(
                 f"The label map holds {_listed(unknown)}, which mean nothing here; 1 is the right lung, 2 "
-                "the left lung, 3 bones. Of a map by TotalSegmentator, say --labels-are totalsegmentator."
+                "the left lung, 3 bones. If TotalSegmentator made it, say so (--labels-are totalsegmentator)."
             )
         return np.rint(array).astype(np.int32)
 
@@ -118,8 +118,8 @@ class TotalSegmentator:
         return LabelMap(found, MEANINGS["totalsegmentator"])(volume, progress)
 
 
-def segmenter_of(labels: Path, meaning: str = "hagan") -> LabelMap | TotalSegmentator:
-    """Return what ``--labels`` names: a file, or the word ``totalsegmentator``.
+def segmenter_of(labels: Path | Volume, meaning: str = "hagan") -> LabelMap | TotalSegmentator:
+    """Return what takes the place of the rules: a label map, a file of one, or ``totalsegmentator``.
 
     Raises:
         HaganError: the file cannot be read, or nobody knows the meaning.
@@ -129,7 +129,7 @@ def segmenter_of(labels: Path, meaning: str = "hagan") -> LabelMap | TotalSegmen
     if meaning not in MEANINGS:
         known = ", ".join(MEANINGS)
         raise HaganError(f"There is no meaning '{meaning}' of label numbers; choose from {known}.")
-    return LabelMap(read_volume(labels), MEANINGS[meaning])
+    return LabelMap(read_volume(labels) if isinstance(labels, Path) else labels, MEANINGS[meaning])
 
 
 def _listed(numbers: list[int]) -> str:

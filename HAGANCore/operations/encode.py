@@ -36,7 +36,7 @@ class EncodeRequest:
     refine: int = whole(0, "Refine the encoder's latent in at most this many steps.", most=100_000)
     class_: str | int | None = label("Class of a conditional model, by name or index.")
     force: bool = flag(False, "Encode the scan even if a check refuses it.")
-    labels: Path | None = given(LABELS, None)
+    labels: Path | Volume | None = given(LABELS, None)
     labels_are: str = choice("hagan", "What the numbers of the label map mean.", of=MEANINGS)
     segment: bool = flag(False, "Also outline lungs and bones of the scan and of its reconstruction.")
     difference: bool = flag(False, "Also show what the reconstruction has changed.")
@@ -86,12 +86,17 @@ def run(request: EncodeRequest, context: Context) -> Encoded:
         _segmenter(request),
         outline=request.segment,
     )
-    notes = tuple(model.notes[before:])
+    notes = list(model.notes[before:])
     found = difference = own = None
     if request.segment:
         from ..anatomy import segment  # the engine loads here: see the package
 
         found = segment(encoding.reconstruction, part_of(context.progress, share, 0.95))
+        if request.labels is not None:
+            notes.append(
+                "Lungs and bones of the scan are those of the label map; in the reconstruction they were "
+                "found by rules."
+            )
     if request.difference:
         from ..imaging.difference import difference_of
 
@@ -107,7 +112,7 @@ def run(request: EncodeRequest, context: Context) -> Encoded:
         found_in_scan=encoding.found if request.segment else None,
         difference=difference,
         own_error=own,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 

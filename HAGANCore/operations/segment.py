@@ -30,7 +30,7 @@ class SegmentRequest:
 
     scan: Path | Volume = given(SCAN)
     spacing: Vector | None = given(SPACING, None)
-    labels: Path | None = given(LABELS, None)
+    labels: Path | Volume | None = given(LABELS, None)
     labels_are: str = choice("hagan", "What the numbers of the label map mean.", of=MEANINGS)
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ from .wire import array_to_wire, volume_from_wire, wire_of
 
 if TYPE_CHECKING:
     from ..directions.step import Step
+    from ..imaging.volume import Volume
     from ..inference.encode import Encoding
     from ..inference.model import Model
 
@@ -135,7 +136,10 @@ class Computing:
     def check(self, job: Job) -> dict[str, Any]:
         """Say what is wrong with a scan, before any work."""
         scan = volume_from_wire(job.arguments["volume"])
-        findings = check(request_of(CheckRequest, job.arguments, scan=scan, device=None), self._context(job))
+        findings = check(
+            request_of(CheckRequest, job.arguments, scan=scan, device=None, labels=_labels_of(job)),
+            self._context(job),
+        )
         return {
             "problems": [found.message for found in findings if found.severity == "refuse"],
             "warnings": [found.message for found in findings if found.severity == "warn"],
@@ -145,7 +149,9 @@ class Computing:
         """Find a scan's latent and lay its reconstruction over it."""
         job.progress(0.0, "reading the scan")
         scan = volume_from_wire(job.arguments["volume"])
-        request = request_of(EncodeRequest, job.arguments, scan=scan, device=None, own_error=True)
+        request = request_of(
+            EncodeRequest, job.arguments, scan=scan, device=None, own_error=True, labels=_labels_of(job)
+        )
         encoded = encode(request, self._context(job))
         encoding, model = encoded.encoding, encoded.model
         labels = None if encoded.found is None else self._labels_of(job, encoded.found)
@@ -191,9 +197,12 @@ class Computing:
         begun = time.perf_counter()
         job.progress(0.0, "reading the volume")
         scan = volume_from_wire(job.arguments["volume"])
-        segmented = segment(request_of(SegmentRequest, job.arguments, scan=scan), self._context(job))
+        segmented = segment(
+            request_of(SegmentRequest, job.arguments, scan=scan, labels=_labels_of(job)), self._context(job)
+        )
         labels = self._labels_of(job, segmented.found)
-        return {"labels": labels, "seconds": round(time.perf_counter() - begun, 3)}
+        seconds = round(time.perf_counter() - begun, 3)
+        return {"labels": labels, "notes": list(segmented.found.notes), "seconds": seconds}
 
     def _labels_of(self, job: Job, found: Segmentation, edge_mm: float = FULL_MM) -> dict[str, Any]:
         made = None
@@ -243,3 +252,9 @@ def _errors_of(encoding: Encoding, model: Model, own: float | None) -> dict[str,
 
 def _rounded(found: Segmentation) -> dict[str, float]:
     return {name: round(value, 3) for name, value in found.measurements().items()}
+
+
+def _labels_of(job: Job) -> Volume | None:
+    """Return the label map of the user's that a request brings, which takes the place of the rules."""
+    wire = job.arguments["labels"]
+    return None if wire is None else volume_from_wire(wire)

@@ -124,6 +124,7 @@ def _tuple(value: Any) -> Any:
 
 _MODEL: Arguments = {"model": (_TEXT, REQUIRED)}
 _VOLUME: Arguments = {"volume": (_OBJECT, REQUIRED)}
+_LABELS: Arguments = {"labels": (_or_null(_OBJECT), None)}
 
 REQUESTS: dict[str, Arguments] = {
     "hello": {},
@@ -136,10 +137,13 @@ REQUESTS: dict[str, Arguments] = {
         ),
         "surfaces": (_FLAG, False),
     },
-    "check": {**_fields_of(CheckRequest, "model"), **_VOLUME},
+    "check": {**_fields_of(CheckRequest, "model", "labels_are"), **_VOLUME, **_LABELS},
     "encode": {
-        **_fields_of(EncodeRequest, "model", "refine", "class_", "force", "segment", "difference"),
+        **_fields_of(
+            EncodeRequest, "model", "refine", "class_", "force", "segment", "difference", "labels_are"
+        ),
         **_VOLUME,
+        **_LABELS,
         "surfaces": (_FLAG, False),
     },
     "step": {
@@ -148,7 +152,12 @@ REQUESTS: dict[str, Arguments] = {
         "steps": (_STEPS, REQUIRED),
         "surfaces": (_FLAG, False),
     },
-    "segment": {**_VOLUME, "surfaces": (_FLAG, False)},
+    "segment": {
+        **_fields_of(SegmentRequest, "labels_are"),
+        **_VOLUME,
+        **_LABELS,
+        "surfaces": (_FLAG, False),
+    },
     "export": {"volumes": (_OBJECTS, REQUIRED)},
     "preprocess": {
         "volumes": (_or_null(_OBJECTS), None),

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLTextNode
+from slicer import vtkMRMLDisplayableNode, vtkMRMLScalarVolumeNode, vtkMRMLTextNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper, parameterPack
 
 from .parameters_more import ExploreParameters, TrainParameters
@@ -32,6 +32,7 @@ class EncodeParameters:
     className: str = ""
     segment: bool = True
     force: bool = False
+    labelsAre: str = "hagan"
     blend: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
 
 
@@ -41,6 +42,9 @@ class HAGANSlicerParameterNode:
 
     modelName: str = "demo"
     encodeInput: vtkMRMLScalarVolumeNode
+    encodeLabels: vtkMRMLDisplayableNode
+    """A segmentation or a label map volume, as both descend from this class. Not connected to its selector by
+    name: that would offer every displayable node."""
     exploreLatent: vtkMRMLTextNode
     generate: GenerateParameters
     encode: EncodeParameters

@@ -14,6 +14,7 @@ In Slicer's Python console, in a notebook or in a script::
     larger = logic.step(encoded.latent, {"lung volume": 500})   # 500 mL more
 
     lungs = logic.segment(scan).segmentation
+    own = logic.encode(scan, labels=lungs)        # your own outlines in place of the rules
 
     again = logic.make_again(nodes.volume)        # from what the volume says of itself
     again.identical, again.text, again.nodes.volume
@@ -25,8 +26,10 @@ Every call waits until it is done. ``progress(fraction, text, remaining_s)`` is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import slicer
@@ -42,7 +45,7 @@ from .scene import hierarchy, latents, provenance, replay, results, tables
 from .scene.replay import MadeAgain
 from .scene.results import Nodes
 from .scene.segments import show_labels
-from .sent import send_volume
+from .sent import SentLabels, send_volume
 from .showing import show_result
 
 Progress = Callable[[float, str, "float | None"], None]
@@ -106,6 +109,7 @@ class Scripting:
             truncation=truncation,
             preview=preview,
             segment=segment and not preview and modality == "CT",
+            surfaces=True,
             **{"class": class_},
         )
         if show:
@@ -122,6 +126,8 @@ class Scripting:
         force: bool = False,
         show: bool = True,
         progress: Progress | None = None,
+        labels: Any = None,
+        labels_are: str = "hagan",
     ) -> Nodes:
         """Find the latent of a scan and lay its reconstruction over it.
 
@@ -134,6 +140,10 @@ class Scripting:
             force: go on although the scan is not of the model's kind.
             show: show the reconstruction.
             progress: see above.
+            labels: lungs and bones of the scan in place of those that rules find: a segmentation, whose
+                segments are taken by their names ("right lung"), a label map volume, or a file.
+            labels_are: what the numbers of a volume or file mean: ``hagan`` (1 right lung, 2 left lung,
+                3 bones) or ``totalsegmentator`` (task total, version 2).
 
         Returns:
             reconstruction, difference, latent, errors, segments of both, and their measured volumes.
@@ -142,20 +152,19 @@ class Scripting:
             HaganError: the scan is refused (the message says why), the model has no encoder, …
         """
         modality = self._model(model)["modality"]
-        sent = send_volume(self._client().session, scan)
-        try:
+        with self._sent(scan, labels, labels_are) as sent:
             result = self._call(
                 "encode",
                 progress,
                 model=str(model),
-                volume=sent,
+                **sent,
                 refine=refine,
                 force=force,
                 segment=segment and modality == "CT",
+                surfaces=True,
+                difference=True,
                 **{"class": class_},
             )
-        finally:
-            release(sent)
         made = results.add_encoded(self.scene, result, scan)
         if show:
             show_result(self.scene, made, modality)
@@ -201,6 +210,7 @@ class Scripting:
             steps=[{"direction": name, "amount": float(amount)} for name, amount in steps.items()],
             quality="full",
             segment=segment and modality == "CT",
+            surfaces=True,
             exact=exact,
         )
         moved = ", ".join(f"{name} {amount:+g}" for name, amount in steps.items())
@@ -247,28 +257,40 @@ class Scripting:
             show_result(self.scene, made.nodes, loaded["modality"])
         return made
 
-    def segment(self, volume: Any, progress: Progress | None = None) -> Nodes:
+    def segment(
+        self,
+        volume: Any,
+        progress: Progress | None = None,
+        labels: Any = None,
+        labels_are: str = "hagan",
+    ) -> Nodes:
         """Outline lungs and bones of a CT, real or synthetic, and measure them.
 
         Args:
             volume: a vtkMRMLScalarVolumeNode in Hounsfield units.
             progress: see above.
+            labels: outlines to measure in place of those that rules find, as for :meth:`encode`.
+            labels_are: what their numbers mean, as for :meth:`encode`.
 
         Raises:
             HaganError: the volume is not a CT of a thorax, …
         """
         self._require_installed()
-        sent = send_volume(self._client().session, volume)
-        try:
-            labels = self._call("segment", progress, volume=sent)["labels"]
-        finally:
-            release(sent)
+        with self._sent(volume, labels, labels_are) as sent:
+            found = self._call("segment", progress, **sent, surfaces=True)["labels"]
         synthetic = provenance.is_synthetic(volume)
         name = _("{name} segments").format(name=provenance.plain_name(volume))
-        node = show_labels(self.scene, volume, results.open_array(labels), labels["geometry"], name)
+        node = show_labels(
+            self.scene,
+            volume,
+            results.open_array(found),
+            found["geometry"],
+            name,
+            ready=found["surfaces"],
+        )
         provenance.mark(node, {"scan": volume.GetName()}, role="segmentation", synthetic=synthetic)
-        release(labels)
-        table = self._table(volume, labels["measurements"], synthetic, tables.remarks_text(labels))
+        release(found)
+        table = self._table(volume, found["measurements"], synthetic, tables.remarks_text(found))
         hierarchy.put(self.scene, hierarchy.folder(self.scene, results.FOLDER), node, table)
         return Nodes(volume=volume, segmentation=node, table=table)
 
@@ -282,6 +304,22 @@ class Scripting:
     def scene(self) -> Any:
         """The scene that nodes are made in."""
         return self._scene or slicer.mrmlScene
+
+    @contextmanager
+    def _sent(self, volume: Any, labels: Any, labels_are: str) -> Iterator[dict[str, Any]]:
+        """Yield a volume and its outlines as arguments of a request; their files are removed afterwards."""
+        session, outlines = self._client().session, SentLabels()
+        arguments = {"volume": send_volume(session, volume)}
+        try:
+            if isinstance(labels, str | Path):
+                arguments |= {"labels": {"file": str(labels)}, "labels_are": labels_are}
+            elif labels is not None:
+                meaning = labels_are if labels.IsA("vtkMRMLVolumeNode") else "hagan"
+                arguments |= {"labels": outlines.of(session, labels), "labels_are": meaning}
+            yield arguments
+        finally:
+            outlines.forget()
+            release(arguments["volume"])
 
     def _model(self, model: str) -> dict[str, Any]:
         self._require_installed()

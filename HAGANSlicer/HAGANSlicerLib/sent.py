@@ -8,8 +8,9 @@ from typing import Any
 import slicer
 
 from HAGANCore.worker.protocol import release, volume_to_wire
+from HAGANCore.worker.wire import array_to_wire
 
-from .scene import provenance, volumes
+from .scene import outlines, provenance, volumes
 
 
 def send_volume(session: Path, node: slicer.vtkMRMLScalarVolumeNode) -> dict[str, Any]:
@@ -61,3 +62,33 @@ class SentVolume:
         """Remove the file: the volume is not needed any more."""
         release(self._wire)
         self._wire = None
+
+
+class SentLabels:
+    """The outlines that were sent last; the same ones are not written again."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()
+        self._wire: dict[str, Any] | None = None
+        self.left_out: tuple[str, ...] = ()
+        """Segments of the last ones that are neither lung nor bone."""
+
+    def of(self, session: Path, node: Any) -> dict[str, Any]:
+        """Return the message of a segmentation or a label map volume.
+
+        Raises:
+            HaganError: see :func:`~.scene.outlines.outlines_of`.
+        """
+        key = outlines.state_of(node)
+        if self._wire is None or key != self._key or not Path(self._wire["array"]).exists():
+            self.forget()
+            found = outlines.outlines_of(node)
+            self._wire = array_to_wire(session, found.array, found.geometry)
+            self.left_out = found.left_out
+            self._key = key
+        return self._wire
+
+    def forget(self) -> None:
+        """Remove the file: the outlines are not needed any more."""
+        release(self._wire)
+        self._wire, self.left_out = None, ()

@@ -8,7 +8,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from .scene import camera, display, provenance
+from HAGANCore.wording import millilitres_text, percent_text
+
+from .scene import camera, display, provenance, tables
 from .scene.results import Nodes
 
 LARGEST_PREPARED = 256**3
@@ -44,16 +46,24 @@ def hide_results(scene: Any) -> None:
             node.SetVisibility(False)
 
 
-def measured_text(measurements: Mapping[str, float]) -> str:
-    """Return measured volumes as a line for a person."""
+def measured_text(labels: Mapping[str, Any]) -> str:
+    """Return the measured volumes of a label map as a line for a person, with what makes them doubtful.
+
+    Args:
+        labels: of a message.
+    """
+    measurements = labels["measurements"]
     titles = (
         ("right_lung_ml", _("right lung")),
         ("left_lung_ml", _("left lung")),
         ("bones_ml", _("bone")),
     )
-    parts = [f"{title} {measurements[key]:,.0f} mL" for key, title in titles if key in measurements]
-    thorax = measurements.get("thorax_ml")
-    if thorax and "lungs_ml" in measurements:
-        share = 100 * measurements["lungs_ml"] / thorax
-        parts.append(_("lungs {percent} % of the thorax").format(percent=f"{share:.0f}"))
+    parts = []
+    for key, title in titles:
+        remark = tables.remark_on(key, labels)
+        text = f"{title} {millilitres_text(measurements[key])}"
+        parts.append(f"{text} (⚠ {remark})" if remark else text)
+    if measurements["thorax_ml"]:
+        share = percent_text(measurements["lungs_ml"] / measurements["thorax_ml"], 0)
+        parts.append(_("lungs {percent} of the thorax").format(percent=share))
     return ", ".join(parts)

@@ -218,12 +218,27 @@ def drag_row(window: Window) -> dict[str, Any]:
     return {**found, "moves": steps[0], "updates_per_s": round(previews / DRAG_S, 1)}
 
 
+def record_row(window: Window) -> dict[str, Any]:
+    """Measure the recording of a range, which puts all its volumes and surfaces into the scene."""
+    explore = window.bring("explore")
+    explore.ui.recordCountSpinBox.setValue(5)
+    found = window.gap(
+        "record a range of 5",
+        explore.ui.recordButton.click,
+        lambda: not explore.recorder.running,
+    )
+    if explore.recorder.recorded is None or explore.recorder.recorded.count != 5:
+        raise SystemExit(f"The panel says: {window.window.header.ui.messageLabel.text}")
+    return found
+
+
 def measure_all(window: Window, scan: Path | None) -> list[dict[str, Any]]:
     """Measure everything in one window."""
     generate = window.panels["generate"]
     rows = [window.gap("Generate in four-up", lambda: window.generate(7), lambda: not generate.job.running)]
     rows += encode_rows(window, load_scan(scan))
     rows.append(drag_row(window))
+    rows.append(record_row(window))
 
     def cancel() -> None:
         window.generate(8)

@@ -251,3 +251,84 @@ def test_an_encoding_is_undone_and_redone_as_one(
     assert a_panel.ui.compareRow.visible
     assert a_window.context.parameters.exploreLatent is not None
     assert (header.undoButton.enabled, header.redoButton.enabled) == (True, False)
+
+
+def test_a_scan_that_cuts_the_lungs_has_its_marks_beside_the_numbers(
+    a_panel: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    from HAGANSlicerLib.scene import volumes
+
+    kept = a_phantom.array[a_phantom.array.shape[0] // 3 :]
+    scan = volumes.add_volume(slicer.mrmlScene, kept, a_phantom.geometry.to_dict(), "cut")
+    a_panel.ui.inputSelector.setCurrentNode(scan)
+    wait_for_check(a_panel, process_events_until)
+    if a_panel.ui.forceCheckBox.enabled:
+        a_panel.ui.forceCheckBox.setChecked(True)
+    a_panel.ui.encodeButton.click()
+    process_events_until(lambda: not a_panel.job.running, 90)
+    of_scan = next(line for line in a_panel.ui.resultLabel.text.splitlines() if line.startswith("Scan: "))
+    assert re.search(r"right lung [\d,]+ mL \(⚠ incomplete \(.*bottom.*\), doubtful\)", of_scan)
+    assert "The right lung is cut at the bottom of the scan" in a_panel.ui.resultLabel.text
+    table = slicer.util.getNode("cut volumes (synthetic)").GetTable()
+    assert "Right lung: incomplete" in table.GetColumnByName("Remarks").GetValue(0)
+
+
+def outline(scan: Any, phantom: Any, name: str, lungs: bool = True) -> Any:
+    """A segmentation of the user's: the phantom's own lungs, a bone of 1,000 voxels, and a heart."""
+    from HAGANSlicerLib.scene import segments
+
+    from HAGANCore.anatomy import segment
+
+    labels = segment(phantom).labels.copy()
+    labels[labels == 3] = 0
+    labels[:10, :10, :10] = 3
+    node = segments.show_labels(
+        slicer.mrmlScene, scan, labels if lungs else labels // 3 * 3, phantom.geometry.to_dict(), name
+    )
+    heart = slicer.vtkSegment()
+    heart.SetName("heart")
+    node.GetSegmentation().AddSegment(heart, "heart")
+    return node
+
+
+def test_the_user_s_own_outlines_take_the_place_of_the_rules(
+    a_panel: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    scan = add_scan(a_phantom)
+    a_panel.ui.inputSelector.setCurrentNode(scan)
+    assert wait_for_check(a_panel, process_events_until).startswith("✓")
+    bones_only = outline(scan, a_phantom, "bones only", lungs=False)
+    a_panel.ui.labelsSelector.setCurrentNode(bones_only)
+    assert wait_for_check(a_panel, process_events_until).startswith("✗")
+    assert not a_panel.ui.encodeButton.enabled
+    a_panel.ui.labelsSelector.setCurrentNode(outline(scan, a_phantom, "mine"))
+    said = wait_for_check(a_panel, process_events_until)
+    assert said.splitlines()[-1] == "Not used of the segmentation: heart."
+    assert not a_panel.ui.labelsAreSelector.enabled  # segments have names, not numbers
+    a_panel.ui.encodeButton.click()
+    process_events_until(lambda: not a_panel.job.running, 90)
+    table = slicer.util.getNode("phantom volumes (synthetic)").GetTable()
+    bones = table.GetColumnByName("Bone (mL)")
+    voxel_ml = float(np.prod(scan.GetSpacing())) / 1000
+    assert bones.GetValue(0) == pytest.approx(1000 * voxel_ml, abs=0.06)  # a corner of air, by the label map
+    assert bones.GetValue(1) > 2000 * voxel_ml  # of the reconstruction, by the rules
+    assert "those of the label map" in a_panel.ui.resultLabel.text
+
+
+def test_the_numbers_of_a_label_map_volume_have_a_meaning_that_is_kept(
+    a_panel: Any, a_window: Any, a_phantom: Any, process_events_until: Any
+) -> None:
+    from HAGANSlicerLib.scene import volumes
+
+    from HAGANCore.anatomy import segment
+
+    a_panel.ui.inputSelector.setCurrentNode(add_scan(a_phantom))
+    total = np.array([0, 13, 11, 92], np.int16)[segment(a_phantom).labels]  # lobes and a rib
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "total")
+    volumes.update_volume(node, total, a_phantom.geometry.to_dict())
+    a_panel.ui.labelsSelector.setCurrentNode(node)
+    process_events_until(lambda: "which mean nothing here" in a_panel.ui.checkLabel.text, 30)
+    a_panel.ui.labelsAreSelector.setCurrentIndex(1)
+    assert wait_for_check(a_panel, process_events_until).startswith("✓")
+    parameters = a_window.context.parameters
+    assert (parameters.encodeLabels, parameters.encode.labelsAre) == (node, "totalsegmentator")

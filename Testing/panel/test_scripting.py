@@ -11,7 +11,7 @@ import slicer
 from plain_model import write_plain_model
 
 from HAGANCore.errors import Cancelled, HaganError
-from HAGANCore.imaging.io import read_volume
+from HAGANCore.imaging.io import read_volume, write_volume
 from HAGANCore.resources import resource_path
 
 
@@ -71,6 +71,30 @@ def test_a_step_along_a_direction_is_met_unless_it_is_to_be_quick(a_logic: Any, 
     assert lungs_ml(quick.table) - before == pytest.approx(300, abs=150)  # right on average
     with pytest.raises(HaganError, match="99999 was asked for"):
         a_logic.step(start.latent, {"lung volume": 99999})
+
+
+def test_the_user_s_outlines_are_taken_from_a_node_or_a_file(
+    a_logic: Any, a_scan: Any, tmp_path: Path
+) -> None:
+    outlined = a_logic.segment(a_scan)
+    assert lungs_ml(outlined.table) > 1000
+    segmentation = outlined.segmentation.GetSegmentation()
+    surface = "Closed surface"
+    assert segmentation.GetNthSegment(0).GetRepresentation(surface).GetNumberOfPoints() > 1000
+    segmentation.RemoveSegment("bones")
+    encoded = a_logic.encode(a_scan, labels=outlined.segmentation, show=False)
+    bones = encoded.table.GetTable().GetColumnByName("Bone (mL)")
+    assert bones.GetValue(0) == 0
+    assert bones.GetValue(1) > 100  # of the reconstruction
+    phantom = read_volume(resource_path("SampleData/thorax_phantom.nii.gz"))
+    total = np.zeros(phantom.array.shape, np.int16)
+    total[20:40, 20:30, 20:30] = 13  # a lobe of the right lung
+    write_volume(phantom.with_array(total), tmp_path / "total.nii.gz")
+    file = a_logic.segment(a_scan, labels=tmp_path / "total.nii.gz", labels_are="totalsegmentator")
+    voxel_ml = float(np.prod(a_scan.GetSpacing())) / 1000
+    assert lungs_ml(file.table) == pytest.approx(2000 * voxel_ml, abs=0.06)
+    with pytest.raises(HaganError, match="13, which mean nothing here"):
+        a_logic.segment(a_scan, labels=tmp_path / "total.nii.gz")
 
 
 def lungs_ml(table: Any) -> float:

@@ -9,13 +9,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
+from HAGANCore.wording import hounsfield_text
 from HAGANCore.worker.protocol import release
 
 from ..panel import Context, Job, Panel
 from ..scene import display, provenance, results
 from ..scene.history import Result
-from ..sent import SentVolume
-from ..showing import show_result
+from ..sent import SentLabels, SentVolume
+from ..showing import measured_text, show_result
 
 _FAR = 2.0
 """From how many times the model's error on its own volumes a scan is called unlike what it has seen.
@@ -35,7 +36,7 @@ class EncodePanel(Panel):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._sent = SentVolume()
+        self._sent, self._sent_labels = SentVolume(), SentLabels()
         self._asked: object | None = None
         self._refused = False
         self._wanted = ""
@@ -52,6 +53,10 @@ class EncodePanel(Panel):
         self.ui.classSelector.connect("currentIndexChanged(int)", self._class_selected)
         self.ui.overlaySelector.connect("currentIndexChanged(int)", self._compare)
         self.ui.blendSlider.connect("valueChanged(double)", self._compare)
+        self.ui.labelsAreSelector.addItem(_("1 right lung, 2 left lung, 3 bones"), "hagan")
+        self.ui.labelsAreSelector.addItem(_("TotalSegmentator's, task total"), "totalsegmentator")
+        self.ui.labelsSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._labels_selected)
+        self.ui.labelsAreSelector.connect("currentIndexChanged(int)", self._meaning_selected)
         self._show_result(None)
         self.model_changed(None)
 
@@ -61,13 +66,21 @@ class EncodePanel(Panel):
         conditional = bool(model and model["classes"])
         self.ui.classLabel.setVisible(conditional)
         self.ui.classSelector.setVisible(conditional)
-        self.ui.segmentCheckBox.setEnabled(model is not None and model["modality"] == "CT")
+        of_ct = model is not None and model["modality"] == "CT"
+        self.ui.segmentCheckBox.setEnabled(of_ct)
+        self.ui.labelsSelector.setEnabled(of_ct)
         self.check()
 
     def parameters_changed(self, parameters: Any) -> None:
         """Show the choices of another scene."""
         super().parameters_changed(parameters)
         self._fill_classes()
+        if parameters is not None:
+            meaning, labels = self.ui.labelsAreSelector, parameters.encodeLabels
+            meaning.blockSignals(True)
+            meaning.setCurrentIndex(max(0, meaning.findData(parameters.encode.labelsAre)))
+            meaning.blockSignals(False)
+            self.ui.labelsSelector.setCurrentNode(labels)
         self.check()
 
     def shown(self) -> None:
@@ -91,12 +104,16 @@ class EncodePanel(Panel):
         super().scene_closing()
         self._wanted = ""
         self._show_result(None)
-        self._sent.forget()
+        self._forget_sent()
 
     def cleanup(self) -> None:
         """Stop what runs."""
         super().cleanup()
+        self._forget_sent()
+
+    def _forget_sent(self) -> None:
         self._sent.forget()
+        self._sent_labels.forget()
 
     def check(self) -> None:
         """Ask the worker whether the scan fits the model, before any work; shown above the choices."""
@@ -117,7 +134,7 @@ class EncodePanel(Panel):
                 on_result=lambda found: self._found(found) if asked is self._asked else None,
                 on_error=lambda kind, message: self._say_check(message) if asked is self._asked else None,
                 model=model["path"],
-                volume=wire,
+                **wire,
             )
         self._update()
 
@@ -146,7 +163,7 @@ class EncodePanel(Panel):
             on_result=lambda made: self._finished(scan_id, model, made),
             in_turns=lambda result: self._add(scan_id, result),
             model=model["path"],
-            volume=wire,
+            **wire,
             refine=chosen.refineSteps,
             force=chosen.force,
             segment=chosen.segment and self.ui.segmentCheckBox.enabled,
@@ -156,17 +173,45 @@ class EncodePanel(Panel):
         )
 
     def _send(self, node: Any) -> dict[str, Any] | None:
+        """Return scan and outlines as arguments of a request; None, with a message, where that cannot be."""
+        session, labels = self.context.worker.session, self._labels()
         try:
-            return self._sent.of(self.context.worker.session, node)
+            arguments = {"volume": self._sent.of(session, node)}
+            if labels is not None:
+                meaning = self.ui.labelsAreSelector.currentData if self._has_numbers(labels) else "hagan"
+                arguments |= {"labels": self._sent_labels.of(session, labels), "labels_are": meaning}
+            return arguments
         except (HaganError, OSError) as error:
             self._say_check(str(error))
             self.context.show_error(str(error))
             return None
 
+    def _labels(self) -> Any:
+        """Return the user's outlines; None where the rules are to find lungs and bones."""
+        return self.ui.labelsSelector.currentNode() if self.ui.labelsSelector.enabled else None
+
+    @staticmethod
+    def _has_numbers(labels: Any) -> bool:
+        """Tell whether outlines are numbers, which need a meaning: segments have names."""
+        return labels is not None and bool(labels.IsA("vtkMRMLLabelMapVolumeNode"))
+
+    def _labels_selected(self, node: Any) -> None:
+        if self.context.parameters is not None:
+            self.context.parameters.encodeLabels = node
+        self.check()
+
+    def _meaning_selected(self, index: int) -> None:
+        if self.context.parameters is not None:
+            self.context.parameters.encode.labelsAre = self.ui.labelsAreSelector.itemData(index)
+        self.check()
+
     def _found(self, found: dict[str, Any]) -> None:
         lines = [f"✗ {text}" for text in found["problems"]] + [f"⚠ {text}" for text in found["warnings"]]
+        lines = lines or [_("✓ The scan is what the model needs.")]
+        if self._labels() is not None and (left_out := self._sent_labels.left_out):
+            lines.append(_("Not used of the segmentation: {names}.").format(names=_listed(left_out)))
         self._refused = bool(found["problems"])
-        self._say_check("\n".join(lines) or _("✓ The scan is what the model needs."))
+        self._say_check("\n".join(lines))
         self._update()
         node, wanted = self.ui.inputSelector.currentNode(), self._wanted
         self._wanted = ""
@@ -194,7 +239,8 @@ class EncodePanel(Panel):
         show_result(scene, made, model["modality"])
         self._scan_id = scan_id
         self.context.node_made(made.latent)
-        self._show_result(made, [error_text(result["errors"], model), *result["warnings"], *result["notes"]])
+        lines = [error_text(result["errors"], model), *outlined_lines(result), *result["warnings"]]
+        self._show_result(made, [*dict.fromkeys(lines), *result["notes"]])
         self.context.status(_("{scan} is encoded.").format(scan=scan.GetName()))
         self._compare()
 
@@ -248,6 +294,7 @@ class EncodePanel(Panel):
         allowed = not self._refused or self.ui.forceCheckBox.checked
         self.ui.encodeButton.setEnabled(usable and allowed and not self.job.running)
         self.ui.forceCheckBox.setEnabled(self._refused)
+        self.ui.labelsAreSelector.setEnabled(self._has_numbers(self._labels()))
         of_this_scan = self._made is not None and scan is not None and scan.GetID() == self._scan_id
         self.ui.compareRow.setVisible(of_this_scan)
         self.ui.resultLabel.setVisible(of_this_scan)
@@ -286,5 +333,23 @@ def error_text(errors: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     return f"{text} {meaning.format(own=_amount(own, unit), size=model['size'])}"
 
 
+def outlined_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return what was measured in scan and reconstruction, and what makes the scan's numbers doubtful."""
+    if not result["scan_labels"]:
+        return []
+    scan, made = measured_text(result["scan_labels"]), measured_text(result["labels"])
+    return [
+        _("Scan: {measured}.").format(measured=scan),
+        _("Reconstruction: {measured}.").format(measured=made),
+        *result["scan_labels"]["doubts"],
+    ]
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    shown = ", ".join(names[:most])
+    more = len(names) - most
+    return shown if more <= 0 else _("{names} and {count} more").format(names=shown, count=more)
+
+
 def _amount(value: float, unit: str) -> str:
-    return f"{value:.0f} {unit}" if unit else f"{value:.3g}"
+    return hounsfield_text(value) if unit else f"{value:.3g}"

@@ -183,7 +183,7 @@ class GeneratePanel(Panel):
         self.context.node_made(made.latent)
         lines = [made.volume.GetName(), *part["notes"]]
         if part["labels"]:
-            lines.insert(1, measured_text(part["labels"]["measurements"]))
+            lines.insert(1, measured_text(part["labels"]))
         self._say("\n".join(lines))
 
     def _finished(self, result: dict[str, Any]) -> None:

@@ -38,14 +38,26 @@ def record(
     Returns:
         The vtkMRMLSequenceNode and the vtkMRMLSequenceBrowserNode.
     """
+    sequence = new_sequence(scene, name, unit, index_name)
+    for index, frame in frames:
+        sequence.SetDataNodeAtValue(_node_of(frame, template), index)
+    return sequence, browse(scene, sequence, browser)
+
+
+def new_sequence(scene: Any, name: str, unit: str, index_name: str = "step") -> Any:
+    """Add a sequence without frames; the arguments are those of :func:`record`."""
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
     sequence.SetIndexName(index_name)
     sequence.SetIndexUnit(unit)
     sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
-    for index, frame in frames:
-        sequence.SetDataNodeAtValue(_node_of(frame, template), index)
+    return sequence
+
+
+def browse(scene: Any, sequence: Any, browser: Any = None) -> Any:
+    """Return the browser that plays a sequence, ``browser`` or a new one, with the frame in the scene."""
     if browser is None:
-        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", _("{name} browser").format(name=name))
+        name = _("{name} browser").format(name=sequence.GetName())
+        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
         browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
         browser.SetPlaybackRateFps(5.0)
     else:
@@ -55,7 +67,7 @@ def record(
     if is_synthetic(shown):
         mark(sequence, {}, role="sequence")
         shown.SetName(synthetic_name(shown))
-    return sequence, browser
+    return browser
 
 
 def _node_of(frame: Any, template: Any) -> Any:

@@ -37,6 +37,8 @@ ORGANS = {
     "bones": _("Bone"),
     "thorax": _("Thorax"),
 }
+_MEASURED_IN = {"lung_density_hu": "lungs", "emphysema_percent": "lungs"}
+"""The organ of measurements that are not called after one."""
 DECIMALS = {"mL": 1, "%": 1, "HU": 1, "dB": 1, "": 3}
 """Decimals that a unit is shown with: more would claim what no segmentation can know."""
 TISSUES = {"air": _("air"), "lung": _("lung"), "soft_tissue": _("soft tissue"), "bone": _("bone")}
@@ -74,6 +76,17 @@ def remarks_text(labels: Mapping[str, Any]) -> str:
     """Return what belongs beside the numbers of a segmentation: which are incomplete or doubtful."""
     said: Mapping[str, str] = labels.get("remarks") or {}
     return "; ".join(f"{ORGANS[organ]}: {text}" for organ, text in said.items() if organ != "lungs")
+
+
+def remark_on(target: str, labels: Mapping[str, Any] | None) -> str:
+    """Return what belongs beside one measurement of a segmentation, such as "incomplete (bottom), doubtful".
+
+    Args:
+        target: name of the measurement, such as ``left_lung_ml`` or ``lung_density_hu``.
+        labels: of a message; None where nothing was outlined.
+    """
+    said: Mapping[str, str] = (labels or {}).get("remarks") or {}
+    return said.get(_MEASURED_IN.get(target) or target.rpartition("_")[0], "")
 
 
 def add_row(node: Any, title: str, measurements: Mapping[str, float], remarks: str = "") -> None:

@@ -109,7 +109,7 @@ def volume_of(node: Any) -> tuple[npt.NDArray, dict[str, list[float]]]:
                 name=node.GetName(), components=components
             )
         )
-    return image_array(image), geometry_of(_world_matrix(node) @ _ijk_to_ras_of(node))
+    return image_array(image), geometry_of(world_matrix(node) @ _ijk_to_ras_of(node))
 
 
 def difference_volume(
@@ -198,7 +198,12 @@ def _ijk_to_ras_of(node: Any) -> Matrix:
     return matrix_array(matrix)
 
 
-def _world_matrix(node: Any) -> Matrix:
+def world_matrix(node: Any) -> Matrix:
+    """Return the transform above a node, as a matrix.
+
+    Raises:
+        HaganError: it is not linear.
+    """
     transform = node.GetParentTransformNode()
     if transform is None:
         return np.eye(4)
@@ -206,8 +211,8 @@ def _world_matrix(node: Any) -> Matrix:
     if not transform.IsTransformToWorldLinear() or not transform.GetMatrixTransformToWorld(matrix):
         raise HaganError(
             _(
-                "The volume '{name}' is under the transform '{transform}', which is not linear; "
-                "harden it (Transforms module) so that the volume itself is resampled."
+                "'{name}' is under the transform '{transform}', which is not linear; harden it (Transforms "
+                "module), so that its own voxels are resampled."
             ).format(name=node.GetName(), transform=transform.GetName())
         )
     return matrix_array(matrix)

@@ -142,6 +142,36 @@ def check_export(folder: Path, recording: Any, large: np.ndarray) -> None:
     assert document["synthetic"] is True
 
 
+def test_the_frames_have_the_worker_s_surfaces_and_leave_no_files(
+    a_panel: Any, a_window: Any, process_events_until: Any
+) -> None:
+    recording = recorded(a_panel, 2, process_events_until)
+    sequence = recording.browser.GetSequenceNode(recording.segmentation)
+    points = []
+    for number in range(2):
+        segment = sequence.GetNthDataNode(number).GetSegmentation().GetSegment("right_lung")
+        points.append(segment.GetRepresentation("Closed surface").GetNumberOfPoints())
+    assert min(points) > 500
+    assert points[0] != points[1]  # 600 mL less and 600 mL more
+    assert not list(a_window.worker.session.glob("*.npy"))
+    assert recording.table_rows()[0][-1] == "Remarks"
+
+
+def test_a_latent_changed_while_frames_are_stored_leaves_nothing_behind(
+    a_panel: Any, a_window: Any, process_events_until: Any
+) -> None:
+    before = {node.GetID() for node in volumes_shown()}
+    a_panel.ui.recordCountSpinBox.setValue(3)
+    a_panel.ui.recordButton.click()
+    process_events_until(lambda: a_panel.recorder._storing is not None, SLOW)
+    assert not a_panel.ui.cancelRecordButton.enabled
+    a_panel.ui.exploreLatentSelector.setCurrentNode(None)
+    process_events_until(lambda: idle(a_panel), SLOW)
+    assert {node.GetID() for node in volumes_shown()} == before
+    assert not slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+    assert not list(a_window.worker.session.glob("*.npy"))
+
+
 def test_a_cancelled_recording_keeps_what_was_made(a_panel: Any, process_events_until: Any) -> None:
     a_panel.ui.recordCountSpinBox.setValue(50)
     a_panel.ui.recordButton.click()

@@ -188,3 +188,17 @@ def test_cancel_stops_a_step_and_the_next_one_works(a_panel: Any, process_events
     process_events_until(lambda: idle(a_panel), 5)
     drag(row, 300)()
     process_events_until(lambda: idle(a_panel) and "(" in row.measured.text, SLOW)
+
+
+def test_what_makes_a_number_doubtful_is_beside_it(a_panel: Any) -> None:
+    from HAGANSlicerLib.scene import tables
+
+    labels = {"remarks": {"lungs": "incomplete (bottom), doubtful"}}
+    assert tables.remark_on("lungs_ml", labels) == "incomplete (bottom), doubtful"
+    assert tables.remark_on("lung_density_hu", labels) == "incomplete (bottom), doubtful"
+    assert tables.remark_on("bones_ml", labels) == tables.remark_on("lungs_ml", None) == ""
+    row = a_panel.rows[0]
+    row.show_measured(4812.4, False, True, tables.remark_on(row.target, labels))
+    assert row.measured.text == "4,812 mL ⚠ incomplete (bottom), doubtful"
+    row.show_measured(4812.4, False, True)
+    assert row.measured.text == "4,812 mL"

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from HAGANCore.errors import HaganError
 
 from ...panel import Context, Panel
-from ...scene import latents, provenance
+from ...scene import latents, provenance, tables
 from .export import Exporter
 from .history import Amounts, History
 from .nodes import show_step
@@ -187,7 +187,9 @@ class ExplorePanel(Panel):
         measured = result["measurements"] or {}
         for row in self.rows:
             if self.steps.outlined:
-                row.show_measured(measured.get(row.target), result["quality"] == "preview", not wish.steps)
+                remark = tables.remark_on(row.target, result["labels"])
+                preview = result["quality"] == "preview"
+                row.show_measured(measured.get(row.target), preview, not wish.steps, remark)
             else:
                 row.show_measuring()
         for note in result["notes"]:

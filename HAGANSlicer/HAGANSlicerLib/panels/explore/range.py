@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
+from HAGANCore.wording import MINUS
 
-from ...scene import display, hierarchy, latents, plots, provenance, segments, sequences, tables, volumes
-from .nodes import folder_of, label_map
-from .rows import MINUS, DirectionRow
+from ...scene import display, provenance, segments, volumes
+from .nodes import label_map
 
 BROWSER_ROLE = "HAGAN.recorded.browser"
 TABLE_ROLE = "HAGAN.recorded.table"
 CHART_ROLE = "HAGAN.recorded.chart"
 """Node references of a start, saved with the scene, to its latest recording."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """One volume of a range."""
-
-    amount: float
-    array: npt.NDArray
-    geometry: dict[str, Any]
-    modality: str
-    provenance: dict[str, Any]
-    labels: npt.NDArray | None
-    labels_geometry: dict[str, Any] | None
-    measurements: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,71 +157,6 @@ class RecordedRange:
             )
 
 
-def store_range(
-    scene: slicer.vtkMRMLScene,
-    start: slicer.vtkMRMLTextNode,
-    row: DirectionRow,
-    frames: Sequence[Frame],
-    others: Sequence[DirectionRow] = (),
-) -> RecordedRange:
-    """Put a range into the scene; it becomes the latest recording of its start.
-
-    Args:
-        scene: the vtkMRMLScene.
-        start: the latent that it was recorded from.
-        row: the direction along which.
-        frames: one for each volume.
-        others: directions whose targets the table has as well, where they were measured.
-    """
-    name = f"{latents.base_name(start)} {row.name}"
-    texts = [f"{frame.amount:g}" for frame in frames]
-    first = frames[0]
-    volume = volumes.add_volume(scene, first.array, first.geometry, name, first.modality)
-    sequence, browser = sequences.record(
-        scene, name, zip(texts, _volume_nodes(volume, frames), strict=True), row.unit, row.name
-    )
-    nodes = [sequence, browser, browser.GetProxyNode(sequence)]
-    if first.labels is not None:
-        segmentation = segments.show_labels(
-            scene, volume, first.labels, first.labels_geometry, _("{name} segments").format(name=name)
-        )
-        filled = _segmentation_nodes(scene, segmentation, volume, frames)
-        labelled, browser = sequences.record(
-            scene,
-            _("{name} segments").format(name=name),
-            zip(texts, filled, strict=True),
-            row.unit,
-            row.name,
-            browser=browser,
-        )
-        nodes += [labelled, browser.GetProxyNode(labelled)]
-        scene.RemoveNode(segmentation)
-    scene.RemoveNode(volume)
-    table, chart = _table(scene, name, row, frames, others), _chart(scene, name, row, frames)
-    hierarchy.put(scene, folder_of(scene, start), *nodes, table)
-    for role, node in ((BROWSER_ROLE, browser), (TABLE_ROLE, table), (CHART_ROLE, chart)):
-        start.SetNodeReferenceID(role, node.GetID())
-    return RecordedRange(scene, start, browser)
-
-
-def _volume_nodes(node: Any, frames: Sequence[Frame]) -> Iterator[Any]:
-    """Yield one node again and again with the voxels and the provenance of each frame; it is copied."""
-    for frame in frames:
-        volumes.update_volume(node, frame.array, frame.geometry)
-        facts = {**frame.provenance, "modality": frame.modality}
-        provenance.mark(node, facts, role="volume")
-        yield node
-
-
-def _segmentation_nodes(
-    scene: slicer.vtkMRMLScene, node: Any, volume: Any, frames: Sequence[Frame]
-) -> Iterator[Any]:
-    for frame in frames:
-        segments.show_labels(scene, volume, frame.labels, frame.labels_geometry, "", node)
-        provenance.mark(node, frame.provenance, role="segmentation")
-        yield node
-
-
 def _sequences_of(browser: slicer.vtkMRMLSequenceBrowserNode) -> tuple[Any, Any]:
     """Return the sequence of volumes and that of segmentations."""
     found = vtk.vtkCollection()
@@ -246,72 +166,3 @@ def _sequences_of(browser: slicer.vtkMRMLSequenceBrowserNode) -> tuple[Any, Any]
         sequence = found.GetItemAsObject(index)
         by_class.setdefault(str(sequence.GetDataNodeClassName()), sequence)
     return by_class.get("vtkMRMLScalarVolumeNode"), by_class.get("vtkMRMLSegmentationNode")
-
-
-def _measured(row: DirectionRow, frames: Sequence[Frame]) -> npt.NDArray[np.float64]:
-    return np.array([frame.measurements.get(row.target, np.nan) for frame in frames], float)
-
-
-def _start_of(row: DirectionRow, frames: Sequence[Frame]) -> float:
-    """Return what was measured at the start, or NaN where neither it nor volumes on both sides are known."""
-    if row.start is not None:
-        return row.start
-    amounts = np.array([frame.amount for frame in frames])
-    order = np.argsort(amounts)
-    return float(np.interp(0.0, amounts[order], _measured(row, frames)[order], left=np.nan, right=np.nan))
-
-
-def _with_unit(text: str, unit: str) -> str:
-    return f"{text} ({unit})" if unit else text
-
-
-def _table(
-    scene: slicer.vtkMRMLScene,
-    name: str,
-    row: DirectionRow,
-    frames: Sequence[Frame],
-    others: Sequence[DirectionRow],
-) -> slicer.vtkMRMLTableNode:
-    """Return the table of requested and measured changes, and of all that was measured."""
-    measured = _measured(row, frames)
-    columns = [
-        (
-            _with_unit(_("{title}: requested change").format(title=row.title), row.unit),
-            row.unit,
-            [frame.amount for frame in frames],
-        ),
-        (
-            _with_unit(_("{title}: measured change").format(title=row.title), row.unit),
-            row.unit,
-            measured - _start_of(row, frames),
-        ),
-    ]
-    documents = [tables.with_percent(frame.measurements) for frame in frames]
-    known = {key for key, _title, _unit in tables.MEASURED}
-    more = [(other.target, other.title, other.unit) for other in others if other.target not in known]
-    for key, title, unit in (*tables.MEASURED, *more):
-        if any(key in document for document in documents):
-            values = [document.get(key, np.nan) for document in documents]
-            columns.append((_with_unit(title, unit), unit, values))
-    filled = [(title, unit, np.array(values, float)) for title, unit, values in columns]
-    return tables.fill_table(scene, _("{name} table").format(name=name), filled)
-
-
-def _chart(
-    scene: slicer.vtkMRMLScene, name: str, row: DirectionRow, frames: Sequence[Frame]
-) -> slicer.vtkMRMLPlotChartNode:
-    """Return the plot of what was measured against the step, beside what was requested."""
-    amounts = np.array([frame.amount for frame in frames])
-    order = np.argsort(amounts)
-    lines = {_("measured"): _measured(row, frames)[order]}
-    start = _start_of(row, frames)
-    if np.isfinite(start):
-        lines[_("requested")] = start + amounts[order]
-    return plots.line_plot(
-        scene,
-        name,
-        lines,
-        amounts[order],
-        _with_unit(_("Requested change"), row.unit),
-        _with_unit(row.title, row.unit),
-    )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
-from HAGANCore.worker.protocol import open_array, release
+from HAGANCore.wording import amount_text
+from HAGANCore.worker.protocol import release
 
 from ...panel import Context
 from .nodes import explored_nodes, show_alone
-from .range import Frame, RecordedRange, store_range
-from .rows import DirectionRow, amount_text
+from .range import RecordedRange
+from .rows import DirectionRow
 from .steps import Wish
+from .store import Frame, release_frames, store_in_turns
 
 WishAt = Callable[[str, dict[str, float]], "Wish | None"]
 
@@ -40,6 +43,7 @@ class Recorder:
         self._frames: list[Frame] = []
         self._unmet = 0
         self._request: int | None = None
+        self._storing: Generator[None, None, RecordedRange] | None = None
         self.recorded: RecordedRange | None = None
         """The latest recording of the chosen latent."""
         self._in_view = False
@@ -83,7 +87,7 @@ class Recorder:
         if ends[0] == ends[1]:
             self._context.show_error(
                 _("The range begins and ends at {amount}; choose two different amounts.").format(
-                    amount=amount_text(ends[0], row.unit, row.decimals, sign=True)
+                    amount=amount_text(ends[0], row.unit, row.decimals, signed=True)
                 )
             )
             return
@@ -103,9 +107,13 @@ class Recorder:
     def stop(self) -> None:
         """Stop and drop what was made: the latent or the model is another one now."""
         request, self._request = self._request, None
-        was_running, self._row, self._frames = self.running, None, []
         if request is not None:
             self._context.worker.cancel(request)
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            storing.close()
+        release_frames(self._frames)
+        was_running, self._row, self._frames = self.running, None, []
         if was_running:
             self._on_change()
 
@@ -122,6 +130,7 @@ class Recorder:
             getattr(self._ui, name).setEnabled(bool(self._rows) and not self.running)
         self._ui.recordProgressBar.setVisible(self.running)
         self._ui.cancelRecordButton.setVisible(self.running)
+        self._ui.cancelRecordButton.setEnabled(self._storing is None)
         self._ui.recordProgressBar.setValue(len(self._frames))
         recorded = self.recorded is not None and not self.running
         for name in ("playButton", "frameSlider", "showTableButton", "showPlotButton"):
@@ -158,6 +167,7 @@ class Recorder:
                 quality="full",
                 exact=wish.exact,
                 segment=True,
+                surfaces=True,
             )
         )
         self._request = number[0]
@@ -169,19 +179,9 @@ class Recorder:
             return
         self._request = None
         self._frames.append(
-            Frame(
-                amount=amount,
-                array=open_array(wire),
-                geometry=wire["geometry"],
-                modality=wire["modality"],
-                provenance=wire["provenance"],
-                labels=None if labels is None else open_array(labels),
-                labels_geometry=None if labels is None else labels["geometry"],
-                measurements=result["measurements"] or {},
-            )
+            Frame(amount=amount, volume=wire, labels=labels, measurements=result["measurements"] or {})
         )
         self._unmet += bool((result["reached"] or {}).get("note"))
-        release(wire, labels)  # the open arrays stay readable
         self._ui.recordProgressBar.setValue(len(self._frames))
         if len(self._frames) < len(self._amounts):
             self._ask_next()
@@ -198,24 +198,49 @@ class Recorder:
 
     def _finish(self) -> None:
         """Make the recording of the volumes there are; one alone cannot be played."""
-        row, frames = self._row, self._frames
-        self._row, self._frames = None, []
-        if len(frames) > 1:
-            recorded = store_range(self._context.scene, self._latent, row, frames, self._rows)
-            self._use(recorded)
-            text = _("{count} volumes of {name} recorded, {first} to {last}.").format(
-                count=len(frames),
-                name=row.title,
-                first=amount_text(frames[0].amount, row.unit, row.decimals, sign=True),
-                last=amount_text(frames[-1].amount, row.unit, row.decimals, sign=True),
+        if len(self._frames) > 1:
+            self._storing = store_in_turns(
+                self._context.scene, self._latent, self._row, self._frames, self._rows
             )
-            if self._unmet:
-                text += " " + _("In {count} the change could not be met; the table has what it is.").format(
-                    count=self._unmet
-                )
-            self._context.status(text)
+            self._take_turn(self._storing)
         else:
-            self._context.status(_("Nothing was recorded."))
+            release_frames(self._frames)
+            self._end(_("Nothing was recorded."))
+
+    def _take_turn(self, storing: Generator[None, None, RecordedRange]) -> None:
+        """Store one more piece; the event loop has a turn after each, so that the window goes on."""
+        if storing is not self._storing:  # stopped
+            return
+        try:
+            next(storing)
+        except StopIteration as ended:
+            self._storing = None
+            self._use(ended.value)
+            self._end(self._recorded_text())
+        except Exception:
+            self.stop()
+            raise
+        else:
+            self._on_change()
+            qt.QTimer.singleShot(0, lambda: self._take_turn(storing))
+
+    def _recorded_text(self) -> str:
+        row, frames = self._row, self._frames
+        text = _("{count} volumes of {name} recorded, {first} to {last}.").format(
+            count=len(frames),
+            name=row.title,
+            first=amount_text(frames[0].amount, row.unit, row.decimals, signed=True),
+            last=amount_text(frames[-1].amount, row.unit, row.decimals, signed=True),
+        )
+        if self._unmet:
+            text += " " + _("In {count} the change could not be met; the table has what it is.").format(
+                count=self._unmet
+            )
+        return text
+
+    def _end(self, said: str) -> None:
+        self._row, self._frames = None, []
+        self._context.status(said)
         self._on_change()
 
     def _use(self, recorded: RecordedRange | None) -> None:

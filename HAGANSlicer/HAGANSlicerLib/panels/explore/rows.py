@@ -11,7 +11,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-MINUS = "\N{MINUS SIGN}"
+from HAGANCore.wording import amount_text
+
 _UNKNOWN = "\N{EN DASH}"
 
 
@@ -56,8 +57,15 @@ class DirectionRow:
         self._silent = False
         self._show_sign(self.slider.value)
 
-    def show_measured(self, value: float | None, preview: bool, at_start: bool) -> None:
-        """Show what was measured in the newest volume; ``at_start``: all sliders were at 0."""
+    def show_measured(self, value: float | None, preview: bool, at_start: bool, remark: str = "") -> None:
+        """Show what was measured in the newest volume.
+
+        Args:
+            value: None where it could not be measured.
+            preview: whether it was measured in a preview.
+            at_start: whether all sliders were at 0.
+            remark: what belongs beside the number, such as "incomplete (bottom)".
+        """
         if value is None:
             self.measured.setText(_("not measured"))
             return
@@ -65,8 +73,9 @@ class DirectionRow:
             self.start = value
         text = amount_text(value, self.unit, self.decimals)
         if self.start is not None and not at_start:
-            text += f" ({amount_text(value - self.start, self.unit, self.decimals, sign=True)})"
-        self.measured.setText(f"≈ {text}" if preview else text)
+            text += f" ({amount_text(value - self.start, self.unit, self.decimals, signed=True)})"
+        text = f"≈ {text}" if preview else text
+        self.measured.setText(f"{text} ⚠ {remark}" if remark else text)
 
     def show_measuring(self) -> None:
         """Show that the newest volume is not measured yet: what was measured is of an older one."""
@@ -178,16 +187,6 @@ def decimals_of(limits: tuple[float, float]) -> int:
     return max(0, -math.floor(math.log10(single_step(limits))))
 
 
-def amount_text(value: float, unit: str, decimals: int, sign: bool = False) -> str:
-    """Return a number with its unit as a person writes it.
-
-    >>> amount_text(4812.4, "mL", 0), amount_text(-213, "mL", 0, sign=True)
-    ('4,812 mL', '−213 mL')
-    """
-    number = f"{value:{'+' if sign and round(value, decimals) else ''},.{decimals}f}".replace("-", MINUS)
-    return f"{number} {unit}".rstrip()
-
-
 def capital(text: str) -> str:
     """Return ``text`` with a capital letter at its beginning; the rest may hold abbreviations.
 
@@ -203,13 +202,13 @@ def about(direction: dict[str, Any], limits: tuple[float, float], unit: str) -> 
     lines = [
         _("{name}: change it by {low} to {high}.").format(
             name=capital(str(direction["name"])),
-            low=amount_text(limits[0], unit, decimals, sign=True),
-            high=amount_text(limits[1], unit, decimals, sign=True),
+            low=amount_text(limits[0], unit, decimals, signed=True),
+            high=amount_text(limits[1], unit, decimals, signed=True),
         )
     ]
     knots = (direction.get("calibration") or {}).get("change") or []
     if knots:
-        amounts = ", ".join(amount_text(float(knot), "", decimals, sign=True) for knot in knots)
+        amounts = ", ".join(amount_text(float(knot), "", decimals, signed=True) for knot in knots)
         lines.append(_("Calibrated at {amounts} {unit}.").format(amounts=amounts, unit=unit))
     if direction.get("r2") is not None:
         lines.append(

@@ -7,7 +7,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .rows import DirectionRow, amount_text
+from HAGANCore.wording import amount_text
+
+from .rows import DirectionRow
 
 MET = 0.02
 """The engine's tolerance: a change within it counts as met."""
@@ -34,8 +36,8 @@ def unmet_text(rows: Sequence[DirectionRow], amounts: dict[str, float], measured
         parts.append(
             _("{name}: asked {asked}, reached {reached}").format(
                 name=row.title,
-                asked=amount_text(asked, row.unit, row.decimals, sign=True),
-                reached=amount_text(reached, row.unit, row.decimals, sign=True),
+                asked=amount_text(asked, row.unit, row.decimals, signed=True),
+                reached=amount_text(reached, row.unit, row.decimals, signed=True),
             )
         )
     if not parts:
