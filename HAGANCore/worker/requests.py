@@ -15,6 +15,7 @@ from ..fields import Meaning, meaning
 from ..operations.check import CheckRequest
 from ..operations.encode import EncodeRequest
 from ..operations.generate import GenerateRequest
+from ..operations.segment import SegmentRequest
 from ..operations.step import StepRequest
 
 REQUIRED = object()
