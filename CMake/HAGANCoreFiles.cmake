@@ -27,10 +27,37 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/errors.py
   HAGANCore/evaluation/__init__.py
   HAGANCore/evaluation/diversity.py
+  HAGANCore/fields.py
   HAGANCore/files.py
+  HAGANCore/gans/__init__.py
+  HAGANCore/gans/alpha_gan.py
+  HAGANCore/gans/base.py
+  HAGANCore/gans/cce_gan.py
+  HAGANCore/gans/equalised.py
+  HAGANCore/gans/hagan/__init__.py
+  HAGANCore/gans/hagan/architecture.py
+  HAGANCore/gans/hagan/augment.py
+  HAGANCore/gans/hagan/batch.py
+  HAGANCore/gans/hagan/contents.py
+  HAGANCore/gans/hagan/discriminator.py
+  HAGANCore/gans/hagan/encoders.py
+  HAGANCore/gans/hagan/fidelity.py
+  HAGANCore/gans/hagan/gan.py
+  HAGANCore/gans/hagan/generator.py
+  HAGANCore/gans/hagan/options.py
+  HAGANCore/gans/hagan/prior.py
+  HAGANCore/gans/layers.py
+  HAGANCore/gans/losses.py
+  HAGANCore/gans/progressive.py
+  HAGANCore/gans/stylegan2/__init__.py
+  HAGANCore/gans/stylegan2/gan.py
+  HAGANCore/gans/stylegan2/networks.py
+  HAGANCore/gans/vae_gan.py
+  HAGANCore/gans/wgan_gp.py
   HAGANCore/inference/__init__.py
   HAGANCore/inference/differentiable.py
   HAGANCore/inference/encode.py
+  HAGANCore/inference/encoders.py
   HAGANCore/inference/error_measures.py
   HAGANCore/inference/latentfile.py
   HAGANCore/inference/model.py
@@ -38,6 +65,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/inference/refine.py
   HAGANCore/inference/slab_layers.py
   HAGANCore/inference/streaming.py
+  HAGANCore/inference/whole.py
   HAGANCore/latent/__init__.py
   HAGANCore/latent/build.py
   HAGANCore/latent/calibrate.py
@@ -69,12 +97,6 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/models/published.py
   HAGANCore/models/registry.py
   HAGANCore/models/strictjson.py
-  HAGANCore/networks/__init__.py
-  HAGANCore/networks/architecture.py
-  HAGANCore/networks/discriminator.py
-  HAGANCore/networks/encoder.py
-  HAGANCore/networks/generator.py
-  HAGANCore/networks/layers.py
   HAGANCore/pictures.py
   HAGANCore/processes.py
   HAGANCore/processtree.py
@@ -95,19 +117,16 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/segmentation/spine.py
   HAGANCore/segmentation/thick.py
   HAGANCore/training/__init__.py
-  HAGANCore/training/augment.py
   HAGANCore/training/checkpoint.py
   HAGANCore/training/config.py
-  HAGANCore/training/contents.py
   HAGANCore/training/data.py
   HAGANCore/training/device.py
   HAGANCore/training/export.py
   HAGANCore/training/log.py
-  HAGANCore/training/phases.py
+  HAGANCore/training/optimisers.py
   HAGANCore/training/previews.py
-  HAGANCore/training/prior.py
   HAGANCore/training/process.py
-  HAGANCore/training/step.py
+  HAGANCore/training/signals.py
   HAGANCore/training/trainer.py
   HAGANCore/volumes/__init__.py
   HAGANCore/volumes/body.py
