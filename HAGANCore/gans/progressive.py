@@ -36,7 +36,10 @@ class ProgressiveOptions(Options):
     widest: int = whole(512, "Most channels of a layer.", least=1)
     lr: float = number(1e-3, "Adam's learning rate of both networks.", above=0)
     growing: float = number(
-        0.5, "Share of the run's iterations in which the networks grow from 4³ to the full size.", above=0
+        0.5,
+        "Share of the run's iterations in which the networks grow from 4³ to the full size.",
+        above=0,
+        below=1,
     )
     penalty_weight: float = number(10.0, "Weight of the gradient penalty.", least=0)
     drift_weight: float = number(1e-3, "Weight of the square of the scores of real volumes.", least=0)
