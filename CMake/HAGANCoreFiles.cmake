@@ -79,7 +79,10 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/fields.py
   HAGANCore/files.py
   HAGANCore/gans/__init__.py
+  HAGANCore/gans/alpha_gan.py
   HAGANCore/gans/base.py
+  HAGANCore/gans/cce_gan.py
+  HAGANCore/gans/equalised.py
   HAGANCore/gans/hagan/__init__.py
   HAGANCore/gans/hagan/architecture.py
   HAGANCore/gans/hagan/augment.py
@@ -98,6 +101,11 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/gans/hagan/tap_conv.py
   HAGANCore/gans/layers.py
   HAGANCore/gans/losses.py
+  HAGANCore/gans/progressive.py
+  HAGANCore/gans/stylegan2/__init__.py
+  HAGANCore/gans/stylegan2/gan.py
+  HAGANCore/gans/stylegan2/networks.py
+  HAGANCore/gans/vae_gan.py
   HAGANCore/gans/wgan_gp.py
   HAGANCore/hashing.py
   HAGANCore/imaging/__init__.py
@@ -122,6 +130,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/inference/__init__.py
   HAGANCore/inference/cube.py
   HAGANCore/inference/encode.py
+  HAGANCore/inference/encoders.py
   HAGANCore/inference/error_measures.py
   HAGANCore/inference/latent.py
   HAGANCore/inference/model.py

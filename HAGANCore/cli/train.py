@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "cohort", metavar="COHORT", help="folder made by 'hagan preprocess' or 'hagan phantom'"
     )
     parser.add_argument("--out", type=output, required=True, metavar="RUN", help="run folder")
-    parser.add_argument("--gan", metavar="KIND", help="the GAN to train: hagan (default) or wgan-gp")
+    parser.add_argument(
+        "--gan",
+        metavar="KIND",
+        help="the GAN to train: hagan (default), wgan-gp, vae-gan, alpha-gan, progressive, stylegan2 or "
+        "cce-gan",
+    )
     parser.add_argument("--preset", help="'default' (corrected) or 'reference' (published behaviour)")
     parser.add_argument("--config", metavar="FILE", help="JSON file with fields of the configuration")
     parser.add_argument(

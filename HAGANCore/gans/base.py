@@ -137,6 +137,8 @@ class Turn:
     from what they made in this one."""
     era: int = 0
     """An optimiser of another era starts anew (progressive growing)."""
+    optimiser: str = ""
+    """Name of the turn whose optimiser it shares; without one it has its own."""
 
 
 class GAN(nn.Module, ABC):
@@ -168,8 +170,12 @@ class GAN(nn.Module, ABC):
     """Which of them a model file of a run gets."""
     averaged: ClassVar[tuple[str, ...]] = ("generator",)
     """Networks of which a moving average is kept and shipped."""
+    encoders: ClassVar[tuple[str, ...]] = ()
+    """Those of the shipped networks that :meth:`encode_with` needs; none where there is no encoder."""
     conditional: ClassVar[bool] = False
     """Whether it can use classes."""
+    normalises_latents: ClassVar[bool] = False
+    """Whether the generator uses only the direction of z, so that a shorter z gives the same volume."""
 
     networks: nn.ModuleDict
     averages: nn.ModuleDict
@@ -231,7 +237,20 @@ class GAN(nn.Module, ABC):
 
     def encode(self, volumes: Tensor) -> Tensor | None:
         """Return the latents (N, latent) of volumes (N, 1, R, R, R); None where there is no encoder."""
-        return None
+        if not self.encoders:
+            return None
+        return self.encode_with({**dict(self.networks.items()), **dict(self.averages.items())}, volumes)
+
+    @classmethod
+    def encode_with(cls, networks: Mapping[str, Any], volumes: Tensor) -> Tensor:
+        """Return the latents (N, latent) of volumes (N, 1, R, R, R), in training and from a model file alike.
+
+        Args:
+            networks: at least those that :attr:`encoders` names.
+            volumes: in [-1, 1].
+        """
+        z: Tensor = networks["encoder"](volumes)
+        return z
 
     def exported(self) -> dict[str, Any]:
         """Return the networks of a model file: averages where there are some."""

@@ -34,12 +34,24 @@ def gradient_penalty(
     of a volume, not one axis of them.
 
     Args:
-        critic: from volumes (N, 1, R, R, R) to scores (N,).
-        real: real volumes.
+        critic: from volumes (N, 1, R, R, R), or from codes (N, latent), to scores of each.
+        real: real volumes or codes.
         fake: as many generated ones, without a graph.
         random: draws where between them.
     """
-    where = torch.rand(len(real), 1, 1, 1, 1, generator=random).to(real)
+    where = torch.rand(len(real), *[1] * (real.dim() - 1), generator=random).to(real)
     between = torch.lerp(fake, real, where).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def gradient_square(critic: Callable[[Tensor], Tensor], volumes: Tensor) -> Tensor:
+    """Return the mean squared norm of a discriminator's gradient: R1 (Mescheder et al., ICML 2018).
+
+    Args:
+        critic: from volumes (N, 1, R, R, R) to scores (N,).
+        volumes: without a graph; real ones for R1.
+    """
+    given = volumes.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(given).sum(), given, create_graph=True)
+    return gradient.square().flatten(1).sum(dim=1).mean()

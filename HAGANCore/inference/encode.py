@@ -80,6 +80,11 @@ def encode_scan(
     if refine < 0:
         raise HaganError(f"The number of refinement steps must be 0 or more; found {refine}.")
     model.encoders()  # a model without them is said at once, not after the scan has been prepared
+    if refine and model.plan.kind != "hagan":
+        raise HaganError(
+            f"Only latents of HA-GAN can be refined, and '{model.name}' is a {model.file.gan.title}; encode "
+            f"with 0 refinement steps instead of {refine}."
+        )
     class_index = model.class_index(class_)
     watch = _Stopwatch()
     outlining = part_of(progress, 0.8, 1.0)
@@ -208,15 +213,21 @@ def _encoded(model: Model, prepared: Prepared, class_index: int | None, progress
 @torch.no_grad()
 def encode_cube(model: Model, array: np.ndarray, progress: Progress = no_progress) -> tuple[Tensor, Tensor]:
     """Return the latent (1, latent) of a cube in [-1, 1], and the cube at a quarter of its size."""
-    encoder, ground = model.encoders()
+    encoders = model.encoders()
+    if model.plan.kind != "hagan":
+        x = torch.from_numpy(array)[None, None].to(model.plan.device)
+        z = model.file.gan.encode_with(encoders, x)
+        progress(1.0, "encoding")
+        return z, F.avg_pool3d(x, 4)[0, 0]
     features, low = [], []
     for index, slab in enumerate(torch.from_numpy(array).chunk(SLABS)):
         # Slab by slab, as E^H was trained (its GroupNorm sees one slab), and to need little memory.
         x = slab[None, None].to(model.plan.device).contiguous(memory_format=torch.channels_last_3d)
-        features.append(encoder(x))
+        features.append(encoders["encoder"](x))
         low.append(F.avg_pool3d(x, 4)[0, 0])
         progress((index + 1) / SLABS, "encoding")
-    return ground(torch.cat(features, dim=2)), torch.cat(low)
+    z = encoders["ground_encoder"](torch.cat(features, dim=2))
+    return z, torch.cat(low)
 
 
 def _best_class(generator: StreamedGenerator, z: Tensor, low: Tensor) -> int:

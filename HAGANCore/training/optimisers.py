@@ -56,17 +56,18 @@ class Optimisers:
         self._optimiser(turn).step()
 
     def _optimiser(self, turn: Turn) -> torch.optim.Adam:
-        if turn.name not in self.by_turn or self._eras[turn.name] != turn.era:
+        owner = turn.optimiser or turn.name
+        if owner not in self.by_turn or self._eras[owner] != turn.era:
             parameters = [p for name in turn.trains for p in self.gan.networks[name].parameters()]
             optimiser = torch.optim.Adam(parameters, lr=turn.lr, betas=turn.betas)
-            loaded = self._loaded.pop(turn.name, None)
+            loaded = self._loaded.pop(owner, None)
             if loaded is not None and loaded["era"] == turn.era:
                 optimiser.load_state_dict(loaded["state"])
-            self.by_turn[turn.name], self._eras[turn.name] = optimiser, turn.era
+            self.by_turn[owner], self._eras[owner] = optimiser, turn.era
         # The turn's rates hold, not the checkpoint's: lowering them is how a run is rescued.
-        for group in self.by_turn[turn.name].param_groups:
+        for group in self.by_turn[owner].param_groups:
             group.update(lr=turn.lr, betas=turn.betas)
-        return self.by_turn[turn.name]
+        return self.by_turn[owner]
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """Return the state of every optimiser, of turns that have not come since it was loaded, too."""

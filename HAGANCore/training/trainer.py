@@ -69,10 +69,11 @@ class Trainer:
         prepare_device(self.device, config.precision)
         torch.manual_seed(config.seed)
         self.gan = gan_of(config.gan).create(config.options, cohort.size, _class_frequencies(cohort, config))
+        self.gan.to(self.device)
         # Convolutions of a GPU want channels last; on the CPU it was not faster at the widths trained there.
         layout = torch.channels_last_3d if self.device.type == "cuda" else torch.preserve_format
         for _, network in self._named_networks():
-            network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+            network.to(memory_format=layout)  # type: ignore[call-overload]
         self.optimisers = Optimisers(self.gan, self.device, self.dtype)
         self.iteration = self.seen = 0
         self.seconds = 0.0

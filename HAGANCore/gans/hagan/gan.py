@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +43,7 @@ class HAGAN(GAN):
         "discriminator": Discriminator,
     }
     shipped = ("generator", "encoder", "ground_encoder")
+    encoders = ("encoder", "ground_encoder")
     conditional = True
 
     options: HAGANOptions
@@ -96,11 +97,10 @@ class HAGAN(GAN):
         """Return the batch with the slab that is drawn for it."""
         return SlabBatch(self, batch)
 
-    def encode(self, volumes: Tensor) -> Tensor:
-        """Return the latents of volumes."""
-        encoder, ground_encoder = self.networks["encoder"], self.networks["ground_encoder"]
-        assert isinstance(encoder, Encoder)
-        z: Tensor = ground_encoder(encoder.volume(volumes))
+    @classmethod
+    def encode_with(cls, networks: Mapping[str, Any], volumes: Tensor) -> Tensor:
+        """Return what E^G makes of the features of E^H."""
+        z: Tensor = networks["ground_encoder"](networks["encoder"].volume(volumes))
         return z
 
     def judged(self, batch: SlabBatch, turn: str) -> list[Pair]:
