@@ -20,7 +20,7 @@ def load_encoders(file: ModelFile, device: torch.device) -> dict[str, Any]:
     names = file.gan.encoders
     if not names:
         raise HaganError(f"{lacking}: {file.gan.title} is a GAN without one.")
-    if not set(names) <= set(file.stored):
+    if not file.can_encode:
         needed = " and ".join(repr(name) for name in names)
         raise HaganError(f"{lacking}; take a model file that holds {needed}.")
     encoders: dict[str, Any] = {name: file.network(name) for name in names}

@@ -80,6 +80,11 @@ class ModelFile:
         """The GAN that the networks are of."""
         return gan_of(self.description.kind)
 
+    @property
+    def can_encode(self) -> bool:
+        """Whether it holds the encoders of its GAN, and its GAN has some."""
+        return bool(self.gan.encoders) and set(self.gan.encoders) <= set(self.stored)
+
     def generator(self) -> Any:
         """Return G in float32, evaluation mode, without gradients.
 

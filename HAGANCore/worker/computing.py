@@ -97,7 +97,7 @@ class Computing:
             "unit": profile.unit,
             "window": list(profile.window),
             "physical": profile.physical,
-            "has_encoder": {"encoder", "ground_encoder"} <= set(model.file.stored),
+            "has_encoder": model.file.can_encode,
             "directions": [dict(direction) for direction in said.directions],
             "device": str(model.plan.device),
             "plan": model.plan.text,
