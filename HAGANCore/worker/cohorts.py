@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
+from ..operations.detached import start
+from ..operations.train import TrainRequest, configuration
 from ..processes import available_cores
 from .job import Job, Stopped
 from .wire import volume_from_wire
@@ -74,26 +75,22 @@ class Cohorts:
 
 def train(job: Job) -> dict[str, Any]:
     """Start a training that outlives this process; the result comes once it trains."""
-    from ..training.config import TrainingConfig, preset_named
-    from ..training.process import start_training, stop_training, training_state
+    from ..training.process import stop_training, training_state
 
-    wanted = job.arguments
-    folder, config = Path(wanted["folder"]), dict(wanted["config"])
-    preset = config.pop("preset", None)
-    arguments = [wanted["cohort"]]
-    if wanted["resume"]:
-        arguments.append("--resume")
-        base = TrainingConfig.of_run(folder)
-    else:
-        base = preset_named(preset or "default", config.get("gan", "hagan"))
-    if preset is not None:
-        arguments += ["--preset", str(preset)]
-    base.changed(config)  # a wrong field is said now, not in some seconds
-    arguments += [f"--set={name}={json.dumps(value)}" for name, value in config.items()]
+    settings = dict(job.arguments["config"])
+    preset, folder = settings.pop("preset", None), Path(job.arguments["folder"])
+    request = TrainRequest(
+        cohort=job.arguments["cohort"],
+        out=str(folder),
+        preset=preset,
+        settings=settings,
+        resume=job.arguments["resume"],
+    )
+    configuration(request)  # a wrong field is said now, not in some seconds
     job.progress(0.0, "starting the training")
     log = folder / "log.jsonl"
     before = _signature(log)
-    pid = start_training(folder, arguments)
+    pid = start(request)
     while _signature(log) == before:
         state = training_state(folder)
         if state.state == "failed":

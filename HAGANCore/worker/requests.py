@@ -16,6 +16,7 @@ from ..operations.check import CheckRequest
 from ..operations.encode import EncodeRequest
 from ..operations.generate import GenerateRequest
 from ..operations.step import StepRequest
+from ..operations.train import TrainRequest
 
 REQUIRED = object()
 """Default of an argument that must be given."""
@@ -158,10 +159,9 @@ REQUESTS: dict[str, Arguments] = {
         "size": (_SIZE, REQUIRED),
     },
     "train": {
-        "cohort": (_TEXT, REQUIRED),
+        **_fields_of(TrainRequest, "cohort", "resume"),
         "folder": (_TEXT, REQUIRED),
         "config": (_OBJECT, {}),
-        "resume": (_FLAG, False),
     },
     "train_stop": {"folder": (_TEXT, REQUIRED), "now": (_FLAG, False)},
     "train_state": {"folder": (_TEXT, REQUIRED)},
