@@ -147,6 +147,7 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/operations/encode.py
   HAGANCore/operations/generate.py
   HAGANCore/operations/outputs.py
+  HAGANCore/operations/preprocess.py
   HAGANCore/operations/scans.py
   HAGANCore/operations/segment.py
   HAGANCore/operations/step.py

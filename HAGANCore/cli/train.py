@@ -8,8 +8,8 @@ import json
 from contextlib import ExitStack
 from typing import Any
 
-from ..operations.context import Context
-from ..operations.train import Begun, SettingsError, TrainRequest
+from ..operations.context import Begun, Context
+from ..operations.train import SettingsError, TrainRequest
 from ..operations.train import run as train
 from .console import Console
 from .options import add_options, request_of

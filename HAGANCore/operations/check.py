@@ -21,7 +21,7 @@ class CheckRequest:
 
     model: str = text("A name ('hagan model list'), such as demo, or a model file.")
     scan: Path | Volume = given(SCAN)
-    device: str | None = text("Where to compute: auto, cpu, cuda, cuda:1, …", "auto", optional=True)
+    device: str | None = text("Where to compute: auto, cpu, cuda or cuda:1.", "auto", optional=True)
 
     def __post_init__(self) -> None:
         check_fields(self, "the request")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError, OutOfMemory
 from ..fields import check_fields, choice, flag, number, text
-from .context import Context
+from .context import Begun, Context
 from .outputs import require_folder
 
 if TYPE_CHECKING:
@@ -43,20 +43,10 @@ class TrainRequest:
     resume: bool = flag(False, "Continue from the newest checkpoint in the run folder.")
     card: str | None = text("JSON file with title, summary, licence, … of the model.", None, optional=True)
     store: str = choice("float32", "Number type of the weights in the model file.", of=("float32", "float16"))
-    device: str = text("Where to compute: auto, cpu, cuda or cuda:N.", "auto")
+    device: str = text("Where to compute: auto, cpu, cuda or cuda:1.", "auto")
 
     def __post_init__(self) -> None:
         check_fields(self, "the request")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
-    """A part: the training begins now."""
-
-    text: str
-    """What is trained on what, for a person."""
-    fraction: float
-    """What was done before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from ..fields import Meaning, meaning
 from ..operations.check import CheckRequest
 from ..operations.encode import EncodeRequest
 from ..operations.generate import GenerateRequest
+from ..operations.preprocess import SIZES, PreprocessRequest
 from ..operations.step import StepRequest
 from ..operations.train import TrainRequest
 
@@ -74,7 +75,7 @@ _STEPS = Kind(
     'a list of {"direction": text, "amount": number}',
     lambda value: isinstance(value, list) and all(map(_is_step, value)),
 )
-_SIZE = Kind("32, 64, 128, 256 or 512", lambda value: _is_whole(value) and value in (32, 64, 128, 256, 512))
+_SIZE = Kind("32, 64, 128, 256 or 512", lambda value: _is_whole(value) and value in SIZES)
 
 Arguments = dict[str, tuple[Kind, Any]]
 """Name: kind and default."""
@@ -155,7 +156,7 @@ REQUESTS: dict[str, Arguments] = {
         "volumes": (_or_null(_OBJECTS), None),
         "folder": (_or_null(_TEXT), None),
         "out": (_TEXT, REQUIRED),
-        "profile": (_TEXT, REQUIRED),
+        **_fields_of(PreprocessRequest, "profile", profile=REQUIRED),
         "size": (_SIZE, REQUIRED),
     },
     "train": {
