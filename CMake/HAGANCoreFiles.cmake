@@ -4,6 +4,7 @@
 set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/__init__.py
   HAGANCore/__main__.py
+  HAGANCore/advice.py
   HAGANCore/anatomy/__init__.py
   HAGANCore/anatomy/airways.py
   HAGANCore/anatomy/body.py
@@ -153,14 +154,17 @@ set(HAGANCore_PYTHON_SCRIPTS
   HAGANCore/operations/__init__.py
   HAGANCore/operations/check.py
   HAGANCore/operations/context.py
+  HAGANCore/operations/detached.py
   HAGANCore/operations/doctor.py
   HAGANCore/operations/encode.py
   HAGANCore/operations/generate.py
   HAGANCore/operations/outputs.py
+  HAGANCore/operations/preprocess.py
   HAGANCore/operations/scans.py
   HAGANCore/operations/segment.py
   HAGANCore/operations/step.py
   HAGANCore/operations/stepping.py
+  HAGANCore/operations/train.py
   HAGANCore/phantoms/__init__.py
   HAGANCore/phantoms/cohort.py
   HAGANCore/phantoms/draw.py

@@ -138,7 +138,7 @@ def whole(default: int, help: str, *, least: int = 0, most: float = math.inf, be
 
 
 def number(
-    default: float,
+    default: float | None,
     help: str,
     *,
     least: float = -math.inf,
@@ -146,10 +146,22 @@ def number(
     most: float = math.inf,
     below: float = math.inf,
     unit: str = "",
-) -> float:
-    """Declare a finite number."""
-    said = Meaning(help=help, kind="number", unit=unit, least=least, above=above, most=most, below=below)
-    return _declared(default, said)
+    optional: bool = False,
+) -> Any:
+    """Declare a finite number, or, where it is optional, None."""
+    return _declared(
+        default,
+        Meaning(
+            help=help,
+            kind="number",
+            unit=unit,
+            least=least,
+            above=above,
+            most=most,
+            below=below,
+            optional=optional,
+        ),
+    )
 
 
 def choice(default: Any, help: str, of: tuple[str, ...]) -> Any:

@@ -65,8 +65,8 @@ def request_of(request: type[Any], args: argparse.Namespace, **values: Any) -> A
     """
     taken = {name: getattr(args, name) for name in meaning(request) if hasattr(args, name)} | values
     for name, value in taken.items():
-        said = meaning(request)[name]
-        if said.range and not said.accepts(value):
+        said = meaning(request).get(name)
+        if said is not None and said.range and not said.accepts(value):
             raise UsageError(f"{_option(name)} must be {said.range}; found {value}.")
     with made_of_options():
         return request(**taken)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import HaganError
+from ..operations.preprocess import SIZES
 
 
 class UsageError(HaganError):
@@ -61,13 +62,12 @@ def jobs(text: str) -> int:
 
 def add_size(parser: argparse.ArgumentParser, default: int) -> None:
     """Add the option for the edge of a cohort's volumes in voxels."""
-    sizes = (32, 64, 128, 256, 512)
-    named = [f"{size} (default)" if size == default else str(size) for size in sizes]
+    named = [f"{size} (default)" if size == default else str(size) for size in SIZES]
     parser.add_argument(
         "--size",
         type=int,
         default=default,
-        choices=sizes,
+        choices=SIZES,
         metavar="R",
         help=f"voxels along each edge: {', '.join(named[:-1])} or {named[-1]}",
     )

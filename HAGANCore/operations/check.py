@@ -23,7 +23,7 @@ class CheckRequest:
     scan: Path | Volume = given(SCAN)
     labels: Path | Volume | None = given(LABELS, None)
     labels_are: str = choice("hagan", "What the numbers of the label map mean.", of=MEANINGS)
-    device: str | None = text("Where to compute: auto, cpu, cuda, cuda:1, …", "auto", optional=True)
+    device: str | None = text("Where to compute: auto, cpu, cuda or cuda:1.", "auto", optional=True)
 
     def __post_init__(self) -> None:
         check_fields(self, "the request")

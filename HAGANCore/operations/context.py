@@ -69,6 +69,16 @@ def _nowhere(part: Any) -> None:
     """Drop a part."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A part of operations that look around first: the long work begins now."""
+
+    text: str
+    """What is done, for a person."""
+    fraction: float
+    """What was done before."""
+
+
 @dataclass(slots=True)
 class Context:
     """How an operation reports and what it keeps between requests."""

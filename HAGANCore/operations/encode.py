@@ -41,7 +41,7 @@ class EncodeRequest:
     segment: bool = flag(False, "Also outline lungs and bones of the scan and of its reconstruction.")
     difference: bool = flag(False, "Also show what the reconstruction has changed.")
     own_error: bool = flag(False, "Also work out the model's error on its own volumes.")
-    device: str | None = text("Where to compute: auto, cpu, cuda, cuda:1, …", "auto", optional=True)
+    device: str | None = text("Where to compute: auto, cpu, cuda or cuda:1.", "auto", optional=True)
     precision: str = choice("auto", "What to compute in.", of=("auto", "float32", "bfloat16"))
 
     def __post_init__(self) -> None:

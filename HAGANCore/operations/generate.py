@@ -34,7 +34,7 @@ class GenerateRequest:
     truncation: float = number(1.0, "0 to 1: less is nearer to the model's mean volume.", least=0, most=1)
     preview: bool = flag(False, "Only the low-resolution volume, a quarter of the size.")
     segment: bool = flag(False, "Also outline lungs and bones and measure them in millilitres.")
-    device: str | None = text("Where to compute: auto, cpu, cuda, cuda:1, …", "auto", optional=True)
+    device: str | None = text("Where to compute: auto, cpu, cuda or cuda:1.", "auto", optional=True)
     precision: str = choice("auto", "What to compute in.", of=("auto", "float32", "bfloat16"))
 
     def __post_init__(self) -> None:

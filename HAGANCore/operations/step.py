@@ -38,7 +38,7 @@ class StepRequest:
     segment: bool = flag(True, "Also outline lungs and bones and measure them in millilitres.")
     exact: bool = flag(False, "Measure the volume and correct the step until every change is met.")
     on_scan: bool = flag(False, "Make the volume on the grid of the scan that the latent comes from.")
-    device: str | None = text("Where to compute: auto, cpu, cuda, cuda:1, …", "auto", optional=True)
+    device: str | None = text("Where to compute: auto, cpu, cuda or cuda:1.", "auto", optional=True)
 
     def __post_init__(self) -> None:
         check_fields(self, "the request")

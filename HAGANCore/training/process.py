@@ -6,7 +6,8 @@ A training begun by hand leaves the same there while it runs (:func:`marked_trai
 | file | what |
 |---|---|
 | ``process.json`` | its number and when it was started: a number is used again, the pair is not |
-| ``out``, ``err`` | what ``hagan train`` said; by hand only ``err``, after a failure |
+| ``request.json`` | what a detached training was asked to do; by hand there is none |
+| ``out``, ``err`` | what a detached training said; by hand only ``err``, after a failure |
 | ``stop`` | written by :func:`stop_training`; the training looks for it |
 | ``exit`` | its exit code; not there when it was killed |
 """
@@ -15,14 +16,12 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +30,12 @@ from typing import Any, Literal
 from ..errors import Cancelled, HaganError
 from ..files import written_whole
 from ..lock import locked
-from ..processtree import alive, identity, kill_tree, own_tree
+from ..processtree import alive, identity, kill_tree
 
 State = Literal["running", "finished", "stopped", "failed", "none"]
 _FOLDER = "process"
 _MARKED = "HAGAN_MARKED_TRAINING"
-"""Environment variable: the ``process/`` folder that :func:`main` looks after."""
+"""Environment variable: the ``process/`` folder that :func:`tended` looks after."""
 _STOP_POLL_SECONDS = 0.2
 _END_SECONDS = 0.5
 """A killed process is gone when the system has taken it down, which takes a moment where it is busy."""
@@ -59,35 +58,6 @@ class TrainingState:
     """Time trained so far, over all resumes."""
     error: str | None = None
     """Why it failed, in one line."""
-
-
-def start_training(folder: Path | str, arguments: Sequence[str], python: str = sys.executable) -> int:
-    """Start ``hagan train … --out FOLDER`` in a process of its own and return its number.
-
-    It has just been started: an error that it ends with is in :func:`training_state`.
-
-    Args:
-        folder: the run folder.
-        arguments: of ``hagan train``, without ``--out`` and ``--json``.
-        python: the interpreter.
-
-    Raises:
-        HaganError: a training runs in this folder.
-    """
-    folder = Path(folder).absolute()
-    package = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHONUTF8": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
-    with _claimed(folder) as own:
-        command = [python, "-m", __name__, str(own), *arguments, "--out", str(folder), "--json"]
-        with (own / "out").open("wb") as out, (own / "err").open("wb") as err:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, **own_tree()
-            )
-        _mark(own, process.pid)
-    # Waited for here, so that it is gone when it has ended; whoever else asks does not need it.
-    threading.Thread(target=process.wait, daemon=True, name="training").start()
-    return process.pid
 
 
 def refuse_second(folder: Path | str) -> None:
@@ -119,11 +89,11 @@ def marked_training(folder: Path | str) -> Iterator[None]:
         HaganError: another training runs in this folder.
     """
     folder = Path(folder).absolute()
-    if _own_process(folder):  # start_training has marked it, and main looks after it
+    if _own_process(folder):  # who started it has marked it, and tended looks after it
         yield
         return
-    with _claimed(folder) as own:
-        _mark(own, os.getpid())
+    with claimed(folder) as own:
+        mark(own, os.getpid())
     ended = threading.Event()
     threading.Thread(target=_stop_when_asked, args=(own / "stop", ended), daemon=True, name="stop").start()
     try:
@@ -191,7 +161,7 @@ def _own_process(folder: Path) -> bool:
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[Path]:
+def claimed(folder: Path) -> Iterator[Path]:
     """Yield a new ``process/`` in a run folder, to be marked in the block.
 
     Of two that begin at the same moment both would find that none trains; the lock lets one look after the
@@ -208,7 +178,8 @@ def _claimed(folder: Path) -> Iterator[Path]:
         yield own
 
 
-def _mark(own: Path, pid: int) -> None:
+def mark(own: Path, pid: int) -> None:
+    """Say in ``process/`` which process trains."""
     with written_whole(own / "process.json") as temporary:
         temporary.write_text(json.dumps(identity(pid)), encoding="utf-8")
 
@@ -239,10 +210,9 @@ def _outcome(own: Path) -> tuple[State, str | None]:
 
 
 def _last_words(path: Path) -> str:
-    """Return the last message of ``hagan train`` among progress bars and warnings, or the last line."""
-    lines = [line.strip() for line in _text(path).replace("\r", "\n").split("\n") if line.strip()]
-    messages = [line.removeprefix("hagan train: ") for line in lines if line.startswith("hagan train: ")]
-    return (messages or lines or [""])[-1]
+    """Return the last line that says something; before it, libraries may have printed."""
+    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    return (lines or [""])[-1]
 
 
 def _last_line(path: Path) -> dict[str, Any]:
@@ -272,32 +242,28 @@ def _text(path: Path) -> str:
         return ""
 
 
-def main(own: Path, arguments: Sequence[str]) -> int:
-    """Run ``hagan train`` here, look for the stop file, and leave the exit code."""
+def tended(folder: Path, work: Callable[[], int]) -> int:
+    """Do the work of a detached training here: look for the stop file, and leave the exit code.
+
+    Args:
+        folder: the run folder, claimed and marked by who has started this process.
+        work: trains, and returns the exit code.
+    """
+    own = folder / _FOLDER
     os.environ[_MARKED] = str(own)
     stop = (own / "stop", threading.Event())
     threading.Thread(target=_stop_when_asked, args=stop, daemon=True, name="stop").start()
-    sys.argv = ["hagan", "train", *arguments]
     code = 1
     try:
-        runpy.run_module("HAGANCore", run_name="__main__", alter_sys=True)
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
+        code = work()
     finally:
         _leave_code(own, code)
     return code
 
 
 def _stop_when_asked(path: Path, ended: threading.Event) -> None:
-    """Turn the stop file into the signal that ``hagan train`` listens to: it works on every system."""
+    """Turn the stop file into the signal that a training listens to: it works on every system."""
     while not ended.wait(_STOP_POLL_SECONDS):
         if path.exists():
             signal.raise_signal(signal.SIGTERM)
             return
-
-
-if __name__ == "__main__":
-    ended = main(Path(sys.argv[1]), sys.argv[2:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(ended)  # all is written; taking the interpreter down with torch in it takes a second more

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HaganError
-from ..processes import available_cores
+from ..operations.context import Context
+from ..operations.detached import start
+from ..operations.preprocess import PreprocessRequest
+from ..operations.preprocess import run as preprocess
+from ..operations.train import TrainRequest, configuration
 from .job import Job, Stopped
+from .requests import request_of
 from .wire import volume_from_wire
 
 if TYPE_CHECKING:
@@ -31,24 +35,21 @@ class Cohorts:
 
     def preprocess(self, job: Job) -> dict[str, Any]:
         """Turn scans into a cohort."""
-        from ..cohorts.build import build_cohort
-        from ..cohorts.scans import find_scans
-        from ..preparation.profiles import profile_named
-
         wanted = job.arguments
-        profile, out = profile_named(wanted["profile"]), Path(wanted["out"])
         if (wanted["volumes"] is None) == (wanted["folder"] is None):
             raise HaganError("Give 'volumes' or 'folder' to preprocess, one of them.")
         job.progress(0.0, "looking for scans")
         if wanted["folder"] is not None:
-            scans = find_scans(Path(wanted["folder"]), leave_out=out)
+            source: Path | tuple[Scan, ...] = Path(wanted["folder"])
         else:
-            scans = [self._scan(item) for item in wanted["volumes"]]
-        if not scans:
-            raise HaganError("There is nothing to preprocess; choose at least one volume.")
-        jobs = min(available_cores(), len(scans))
-        report = build_cohort(scans, out, profile, wanted["size"], jobs, job.progress)
-        ids = {str(scan.path): scan.id for scan in scans}
+            source = tuple(self._scan(item) for item in wanted["volumes"])
+            if not source:
+                raise HaganError("There is nothing to preprocess; choose at least one volume.")
+        out = Path(wanted["out"])
+        request = request_of(PreprocessRequest, wanted, source=source, out=out)
+        done = preprocess(request, Context(progress=job.progress))
+        report = done.report
+        ids = {str(scan.path): scan.id for scan in done.scans}
         skipped = [{"id": ids[entry["file"]], "reason": entry["reason"]} for entry in report.failed]
         return {
             "cohort": str(out),
@@ -74,26 +75,22 @@ class Cohorts:
 
 def train(job: Job) -> dict[str, Any]:
     """Start a training that outlives this process; the result comes once it trains."""
-    from ..training.config import TrainingConfig, preset_named
-    from ..training.process import start_training, stop_training, training_state
+    from ..training.process import stop_training, training_state
 
-    wanted = job.arguments
-    folder, config = Path(wanted["folder"]), dict(wanted["config"])
-    preset = config.pop("preset", None)
-    arguments = [wanted["cohort"]]
-    if wanted["resume"]:
-        arguments.append("--resume")
-        base = TrainingConfig.of_run(folder)
-    else:
-        base = preset_named(preset or "default", config.get("gan", "hagan"))
-    if preset is not None:
-        arguments += ["--preset", str(preset)]
-    base.changed(config)  # a wrong field is said now, not in some seconds
-    arguments += [f"--set={name}={json.dumps(value)}" for name, value in config.items()]
+    settings = dict(job.arguments["config"])
+    preset, folder = settings.pop("preset", None), Path(job.arguments["folder"])
+    request = TrainRequest(
+        cohort=job.arguments["cohort"],
+        out=str(folder),
+        preset=preset,
+        settings=settings,
+        resume=job.arguments["resume"],
+    )
+    configuration(request)  # a wrong field is said now, not in some seconds
     job.progress(0.0, "starting the training")
     log = folder / "log.jsonl"
     before = _signature(log)
-    pid = start_training(folder, arguments)
+    pid = start(request)
     while _signature(log) == before:
         state = training_state(folder)
         if state.state == "failed":

@@ -15,8 +15,10 @@ from ..fields import Meaning, meaning
 from ..operations.check import CheckRequest
 from ..operations.encode import EncodeRequest
 from ..operations.generate import GenerateRequest
+from ..operations.preprocess import SIZES, PreprocessRequest
 from ..operations.segment import SegmentRequest
 from ..operations.step import StepRequest
+from ..operations.train import TrainRequest
 
 REQUIRED = object()
 """Default of an argument that must be given."""
@@ -74,7 +76,7 @@ _STEPS = Kind(
     'a list of {"direction": text, "amount": number}',
     lambda value: isinstance(value, list) and all(map(_is_step, value)),
 )
-_SIZE = Kind("32, 64, 128, 256 or 512", lambda value: _is_whole(value) and value in (32, 64, 128, 256, 512))
+_SIZE = Kind("32, 64, 128, 256 or 512", lambda value: _is_whole(value) and value in SIZES)
 
 Arguments = dict[str, tuple[Kind, Any]]
 """Name: kind and default."""
@@ -164,14 +166,13 @@ REQUESTS: dict[str, Arguments] = {
         "volumes": (_or_null(_OBJECTS), None),
         "folder": (_or_null(_TEXT), None),
         "out": (_TEXT, REQUIRED),
-        "profile": (_TEXT, REQUIRED),
+        **_fields_of(PreprocessRequest, "profile", profile=REQUIRED),
         "size": (_SIZE, REQUIRED),
     },
     "train": {
-        "cohort": (_TEXT, REQUIRED),
+        **_fields_of(TrainRequest, "cohort", "resume"),
         "folder": (_TEXT, REQUIRED),
         "config": (_OBJECT, {}),
-        "resume": (_FLAG, False),
     },
     "train_stop": {"folder": (_TEXT, REQUIRED), "now": (_FLAG, False)},
     "train_state": {"folder": (_TEXT, REQUIRED)},

@@ -12,7 +12,18 @@ ENGINE = ROOT / "HAGANCore"
 MODULE = ROOT / "HAGANSlicer" / "HAGANSlicerLib"
 
 GROUND = {
-    *("devices", "documents", "errors", "fields", "files", "hashing", "lock", "memory", "processes"),
+    *(
+        "advice",
+        "devices",
+        "documents",
+        "errors",
+        "fields",
+        "files",
+        "hashing",
+        "lock",
+        "memory",
+        "processes",
+    ),
     *("processtree", "progress", "resources", "wording"),
 }
 ARROWS: dict[str, set[str]] = {

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from HAGANCore.errors import Cancelled, HaganError
+from HAGANCore.operations.detached import start
+from HAGANCore.operations.train import TrainRequest
 from HAGANCore.processtree import kill_tree, own_tree, started
 from HAGANCore.training.checkpoint import list_checkpoints
-from HAGANCore.training.process import marked_training, start_training, stop_training, training_state
+from HAGANCore.training.process import marked_training, stop_training, training_state
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import RequestError
 
@@ -103,6 +105,11 @@ def options(config: dict[str, object]) -> list[str]:
     return ["--device=cpu", *(f"--set={name}={json.dumps(value)}" for name, value in config.items())]
 
 
+def a_request(cohort: Path, run: Path, config: dict[str, object]) -> TrainRequest:
+    """Return the request of a training on the CPU."""
+    return TrainRequest(cohort=str(cohort), out=str(run), settings=config, device="cpu")
+
+
 @pytest.mark.parametrize("now", [False, True])
 def test_a_training_begun_by_hand_is_seen_refuses_a_second_one_and_can_be_stopped(
     now: bool, a_cohort: Path, tmp_path: Path, small_training: dict[str, object], wait_until: Callable
@@ -115,7 +122,7 @@ def test_a_training_begun_by_hand_is_seen_refuses_a_second_one_and_can_be_stoppe
         assert (training_state(run).state, training_state(run).pid) == ("running", by_hand.pid)
         words = rf"A training runs in .*process {by_hand.pid}, since 20\d\d-.*choose another folder"
         with pytest.raises(HaganError, match=words):
-            start_training(run, order)
+            start(a_request(a_cohort, run, small_training))
         if not now:
             second = subprocess.run([*command, "--resume"], capture_output=True, text=True)
             assert second.returncode == 1
@@ -147,10 +154,10 @@ def test_why_a_training_by_hand_failed_can_be_found(tmp_path: Path):
 def test_a_killed_training_is_said_to_have_failed_and_can_be_found(
     a_cohort: Path, tmp_path: Path, small_training: dict[str, object], wait_until: Callable
 ):
-    order = [str(a_cohort), *options(small_training)]
-    pid = start_training(tmp_path / "run", order)
+    request = a_request(a_cohort, tmp_path / "run", small_training)
+    pid = start(request)
     with pytest.raises(HaganError, match="A training runs in"):
-        start_training(tmp_path / "run", order)
+        start(request)
     kill_tree(pid)
     wait_until(lambda: training_state(tmp_path / "run").state != "running")
     state = training_state(tmp_path / "run")
