@@ -24,6 +24,7 @@ class ExploreParameters:
     """Where the sliders stand: a JSON object of direction and amount; without those at 0."""
     recordCount: Annotated[int, WithinRange(2, 101)] = 5
     exportFolder: str = ""
+    keepNames: bool = False
     exportFormat: Annotated[str, Choice(list(FORMATS))] = "NRRD"
 
 

@@ -36,6 +36,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
+from HAGANCore.imaging.provenance import SCAN_KEY, scan_sha256
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import release
 
@@ -45,7 +46,7 @@ from .scene import hierarchy, latents, provenance, replay, results, tables
 from .scene.replay import MadeAgain
 from .scene.results import Nodes
 from .scene.segments import show_labels
-from .sent import SentLabels, send_volume
+from .sent import SentLabels, engine_volume, send_volume
 from .showing import show_result
 
 Progress = Callable[[float, str, "float | None"], None]
@@ -288,7 +289,9 @@ class Scripting:
             name,
             ready=found["surfaces"],
         )
-        provenance.mark(node, {"scan": volume.GetName()}, role="segmentation", synthetic=synthetic)
+        # By its hash: attributes go into the headers of saved files, and a node's name may be a person's.
+        facts = {SCAN_KEY: scan_sha256(engine_volume(volume))}
+        provenance.mark(node, facts, role="segmentation", synthetic=synthetic)
         release(found)
         table = self._table(volume, found["measurements"], synthetic, tables.remarks_text(found))
         hierarchy.put(self.scene, hierarchy.folder(self.scene, results.FOLDER), node, table)

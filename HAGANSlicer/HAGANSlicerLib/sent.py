@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 
+from HAGANCore.imaging.volume import Geometry, Volume
 from HAGANCore.worker.protocol import release, volume_to_wire
 from HAGANCore.worker.wire import array_to_wire
 
@@ -29,6 +30,12 @@ def send_volume(session: Path, node: slicer.vtkMRMLScalarVolumeNode) -> dict[str
         synthetic=provenance.is_synthetic(node),
         provenance=provenance.provenance_of(node),
     )
+
+
+def engine_volume(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
+    """Return a volume as the engine sees it, in the world (transforms applied); the voxels are shared."""
+    array, geometry = volumes.volume_of(node)
+    return Volume(array, Geometry.from_dict({**geometry, "shape": array.shape}))
 
 
 def modality_of(node: slicer.vtkMRMLScalarVolumeNode) -> str:

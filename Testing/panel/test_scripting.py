@@ -97,6 +97,22 @@ def test_the_user_s_outlines_are_taken_from_a_node_or_a_file(
         a_logic.segment(a_scan, labels=tmp_path / "total.nii.gz")
 
 
+def test_no_attribute_that_goes_into_a_file_has_the_scan_s_name(a_logic: Any, a_scan: Any) -> None:
+    from HAGANSlicerLib.scene import provenance
+
+    a_scan.SetName("Doe, Jane")
+    encoded, outlined = a_logic.encode(a_scan), a_logic.segment(a_scan)
+    for node in (*encoded.all(), *outlined.all()[1:]):
+        assert "Jane" in node.GetName()  # in the scene, the scan keeps its name
+        assert not any("Jane" in node.GetAttribute(name) for name in node.GetAttributeNames())
+    hashes = [
+        provenance.provenance_of(node)["scan_sha256"]
+        for node in (encoded.volume, encoded.scan_segmentation, outlined.segmentation)
+    ]
+    assert len(set(hashes)) == 1
+    assert "Jane" not in encoded.latent.GetText()
+
+
 def lungs_ml(table: Any) -> float:
     return float(table.GetTable().GetColumnByName("Lungs (mL)").GetValue(0))
 

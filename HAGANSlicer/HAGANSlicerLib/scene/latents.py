@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
+from HAGANCore.imaging.provenance import SCAN_KEY
 
 from .provenance import mark, plain_name, role_of
 
@@ -88,6 +89,19 @@ def latent_of(node: Any) -> dict[str, Any]:
             _("The text '{name}' is not a latent; choose another one.").format(name=node.GetName())
         )
     return document
+
+
+def scan_of(node: Any) -> str:
+    """Return the beginning of the hash of the scan that a latent was found for; empty for one from a seed.
+
+    "unknown" where a scan was encoded, and the latent does not say which.
+    """
+    try:
+        document = latent_of(node)
+    except HaganError:
+        return "unknown"
+    sha256 = str((document.get("facts") or {}).get(SCAN_KEY, ""))
+    return sha256[:12] or ("unknown" if document["origin"] in ("encode", "refine") else "")
 
 
 def latent_nodes(scene: Any) -> list[Any]:

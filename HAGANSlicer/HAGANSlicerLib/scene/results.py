@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from slicer.i18n import tr as _
 
+from HAGANCore.imaging.provenance import SCAN_KEY
 from HAGANCore.worker.wire import open_array, release
 
 from . import display, hierarchy, latents, provenance, segments, tables, volumes
@@ -109,9 +110,10 @@ def add_encoded_in_turns(
         scene, scan, [reconstruction, difference_of, latents.latent_name("{name}"), _("{name} errors")]
     )
     wire = result["reconstruction"]
-    facts = {**wire["provenance"], "scan": scan}
+    facts = wire["provenance"]  # names the scan by its hash: attributes go into the headers of saved files
+    of_scan = {key: facts[key] for key in (SCAN_KEY,) if key in facts}
     try:
-        volume = _add_volume(scene, {**wire, "provenance": facts}, reconstruction.format(name=base))
+        volume = _add_volume(scene, wire, reconstruction.format(name=base))
         yield
         latent = latents.add_latent(scene, result["latent"], latents.latent_name(base), volume)
         title = difference_of.format(name=base)
@@ -128,7 +130,7 @@ def add_encoded_in_turns(
         yield
         title = _("{name} segments").format(name=base)
         scan_segmentation = _add_labels(
-            scene, scan_node, result.get("scan_labels"), title, {"scan": scan}, synthetic=False
+            scene, scan_node, result.get("scan_labels"), title, of_scan, synthetic=False
         )
         _hide(scan_segmentation)
         table = _encoded_measurements(scene, result, scan_node, volume, _("{name} volumes").format(name=base))

@@ -126,19 +126,44 @@ def test_a_range_is_recorded_played_tabulated_and_exported(
     assert recording.segmentation.GetDisplayNode().GetVisibility() == 0
 
 
+def test_an_export_names_a_scan_by_its_hash_unless_asked(
+    a_panel: Any, an_encoded_latent: Any, process_events_until: Any, tmp_path: Path
+) -> None:
+    an_encoded_latent.SetName("Doe, Jane latent")
+    a_panel.ui.exploreLatentSelector.setCurrentNode(an_encoded_latent)
+    process_events_until(lambda: a_panel.rows[0].start is not None and idle(a_panel), SLOW)
+    recorded(a_panel, 2, process_events_until)
+    sha256 = latents.latent_of(an_encoded_latent)["facts"]["scan_sha256"]
+    names, contents = {}, {}
+    for keep in (False, True):
+        folder = tmp_path / f"keep {keep}"
+        a_panel.ui.exportFolderEdit.currentPath = str(folder)
+        a_panel.ui.keepNamesCheckBox.setChecked(keep)
+        a_panel.ui.exportButton.click()
+        process_events_until(lambda: not a_panel.exporter.busy, SLOW)
+        names[keep] = sorted(path.name for path in folder.iterdir())
+        contents[keep] = b"".join(path.read_bytes() for path in folder.iterdir())
+    a_panel.ui.keepNamesCheckBox.setChecked(False)
+    assert len(names[False]) == len(names[True]) == 9
+    stem = f"scan_{sha256[:12]}_lung_volume_synthetic"
+    assert [name for name in names[False] if not name.startswith(stem)] == []
+    assert b"Jane" not in contents[False]
+    assert [name for name in names[True] if not name.startswith("Doe_Jane_lung_volume_synthetic")] == []
+
+
 def check_export(folder: Path, recording: Any, large: np.ndarray) -> None:
     """Read the last volume and its labels back: voxels, place, provenance."""
     from HAGANCore.imaging.io import read_volume
 
-    volume = read_volume(folder / f"{recording.file_name}_002.nii.gz")
-    labels = read_volume(folder / f"{recording.file_name}_002_labels.nii.gz")
+    volume = read_volume(folder / f"{recording.file_stem()}_002.nii.gz")
+    labels = read_volume(folder / f"{recording.file_stem()}_002_labels.nii.gz")
     assert np.abs(volume.array - large).max() <= 0.5
     assert volume.meta["synthetic"]
     assert volume.meta["provenance"]["steps"][0]["amount"] == 600
     assert set(np.unique(labels.array)) == {0, 1, 2, 3}
     assert np.allclose(labels.geometry.matrix, volume.geometry.matrix, atol=1e-4)
     assert volume.array[labels.array == 1].mean() < -500  # lung lies on lung
-    document = json.loads((folder / f"{recording.file_name}_002.json").read_text(encoding="utf-8"))
+    document = json.loads((folder / f"{recording.file_stem()}_002.json").read_text(encoding="utf-8"))
     assert document["synthetic"] is True
 
 

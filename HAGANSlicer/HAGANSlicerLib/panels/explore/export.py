@@ -27,6 +27,7 @@ class Exporter:
         self._handed: list[dict[str, Any]] = []
         self._next = 0
         self._handing = False
+        self._stem = ""
         self.job = Job(context, ui.exportJobs, lambda running: on_change())
         ui.exportButton.connect("clicked()", self.export)
         ui.exportFolderEdit.connect("currentPathChanged(QString)", self._folder_typed)
@@ -48,6 +49,9 @@ class Exporter:
 
     def export(self) -> None:
         """Write the recording."""
+        if self._recorder.recorded is None:
+            return
+        self._stem = self._recorder.recorded.file_stem(self._context.parameters.explore.keepNames)
         self._handed, self._next, self._handing = [], 0, True
         self._turn.start()
         self._on_change()
@@ -82,7 +86,7 @@ class Exporter:
             return
         suffix = FORMATS[self._context.parameters.explore.exportFormat]
         try:
-            for volume in recorded.volumes(self._next):
+            for volume in recorded.volumes(self._next, self._stem):
                 wire = volume_to_wire(
                     self._context.worker.session,
                     volume.array,
@@ -114,7 +118,7 @@ class Exporter:
     def _written(self, folder: Path, recorded: Any, files: list[str]) -> None:
         self._handed = []
         try:
-            path = write_table(folder / f"{recorded.file_name}.csv", recorded.table_rows())
+            path = write_table(folder / f"{self._stem}.csv", recorded.table_rows())
         except (HaganError, OSError) as error:
             self._context.show_error(
                 _("The table cannot be written to '{folder}': {error}").format(folder=folder, error=error)

@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 from HAGANCore.errors import HaganError
 from HAGANCore.wording import MINUS
 
-from ...scene import display, provenance, segments, volumes
+from ...scene import display, latents, provenance, segments, volumes
 from .nodes import label_map
 
 BROWSER_ROLE = "HAGAN.recorded.browser"
@@ -53,8 +53,6 @@ class RecordedRange:
     ) -> None:
         self._scene, self._start, self.browser = scene, start, browser
         self._volumes, self._segmentations = _sequences_of(browser)
-        self.file_name = re.sub(r"[^\w.+-]+", "_", self._volumes.GetName()).strip("_")
-        """Files of an export begin with it."""
 
     @classmethod
     def of(cls, scene: slicer.vtkMRMLScene, start: slicer.vtkMRMLTextNode) -> RecordedRange | None:
@@ -132,13 +130,28 @@ class RecordedRange:
             )
         return node
 
-    def volumes(self, number: int) -> Iterator[ExportVolume]:
-        """Yield one volume of the recording, and its label map where there is one."""
+    def file_stem(self, keep_names: bool = False) -> str:
+        """Return what the files of an export begin with.
+
+        Of a scan it is the beginning of its hash, unless ``keep_names``: its name may be a person's.
+        """
+        name = str(self._volumes.GetName())
+        if not keep_names and (scan := latents.scan_of(self._start)):
+            name = " ".join(("scan", scan, self._volumes.GetIndexName())) + provenance.SUFFIX
+        return re.sub(r"[^\w.+-]+", "_", name).strip("_")
+
+    def volumes(self, number: int, stem: str) -> Iterator[ExportVolume]:
+        """Yield one volume of the recording, and its label map where there is one.
+
+        Args:
+            number: of the volume.
+            stem: what the names of their files begin with.
+        """
         node = self._volumes.GetNthDataNode(number)
         array, geometry = volumes.volume_of(node)
         facts = provenance.provenance_of(node)
         modality = str(facts.get("modality", "CT"))
-        name = f"{self.file_name}_{number:03d}"
+        name = f"{stem}_{number:03d}"
         unit = "HU" if modality == "CT" else "a.u."
         yield ExportVolume(
             name=name, array=array, geometry=geometry, modality=modality, unit=unit, provenance=facts

@@ -72,13 +72,14 @@ def store_in_turns(
                 _fill_segmentation(scene, segmentation, volume, frame)
                 labelled.SetDataNodeAtValue(segmentation, frame.index)
                 yield
+        for node in (volume, segmentation):  # before those that play: they get the same names
+            if node is not None:
+                scene.RemoveNode(node)
         browser = sequences.browse(scene, sequence)
         nodes = [sequence, browser, browser.GetProxyNode(sequence)]
         if labelled is not None:
             sequences.browse(scene, labelled, browser)
             nodes += [labelled, browser.GetProxyNode(labelled)]
-            scene.RemoveNode(segmentation)
-        scene.RemoveNode(volume)
         table, chart = _table(scene, name, row, frames, others), _chart(scene, name, row, frames)
         hierarchy.put(scene, folder_of(scene, start), *nodes, table)
         for role, node in ((BROWSER_ROLE, browser), (TABLE_ROLE, table), (CHART_ROLE, chart)):
