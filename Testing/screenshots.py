@@ -129,7 +129,7 @@ def take_generate(studio: Studio) -> None:
     """Three volumes, and the table of what they measure."""
     panel = studio.open("generate")
     generate(studio, panel, count=3)
-    table = panel._table
+    (table,) = {part.table for part in panel._result.parts}
     studio.save("panel_generate", below(studio.panel_picture(), table_picture(table)))
 
 
@@ -161,7 +161,7 @@ def take_encode(studio: Studio) -> None:
 
 def take_explore(studio: Studio) -> None:
     """A volume before and after the lungs have grown, and the slider that did it."""
-    from HAGANSlicerLib.panels.explore.panel.nodes import explored_nodes
+    from HAGANSlicerLib.panels.explore.nodes import explored_nodes
 
     generate(studio, studio.open("generate"), count=1)
     panel = studio.window.panels["explore"]

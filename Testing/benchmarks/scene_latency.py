@@ -63,7 +63,7 @@ class Explorer:
         self._row = next(row for row in self._panel.rows if row.name == DIRECTION)
         wait_until(lambda: self._row.start is not None and self._idle())
 
-        from HAGANSlicerLib.panels.explore.panel.nodes import explored_nodes
+        from HAGANSlicerLib.panels.explore.nodes import explored_nodes
 
         nodes = explored_nodes(self._panel.ui.exploreLatentSelector.currentNode())
         self.volume, self.segmentation = nodes.volume, nodes.segmentation

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import slicer
 from explorer import SLOW, drag, idle, volumes_shown
-from HAGANSlicerLib.panels.explore.panel.history import MOST, History
+from HAGANSlicerLib.panels.explore.history import MOST, History
 
 
 def test_places_are_gone_back_to_and_forward_again() -> None:
