@@ -14,6 +14,8 @@ from HAGANCore.imaging.pictures import Picture, captioned, sheet
 WIDTH = 480
 """Of the module panel in Slicer, pixels."""
 MARGIN = 10
+MANY_COLUMNS, REMARKS = 8, 280
+"""A table with more columns ends with one of remarks, which is so many pixels wide."""
 
 
 def views_picture(
@@ -86,16 +88,20 @@ def table_picture(table_node: Any) -> Picture:
 
 
 def fitted_table(view: Any) -> Picture:
-    """Return the picture of a table view with all its rows and columns."""
+    """Return the picture of a table view with all its rows and columns, wider where it ends with remarks."""
     columns, rows = view.columnCount(), view.rowCount()
-    first = min(view.columnWidth(0), WIDTH - 56 * (columns - 1))
+    remarks = REMARKS if columns > MANY_COLUMNS else 0
+    width, of_numbers = WIDTH + remarks, columns - 1 - bool(remarks)
+    first = min(view.columnWidth(0), WIDTH - 56 * of_numbers)
     view.setColumnWidth(0, first)
-    for column in range(1, columns):
-        view.setColumnWidth(column, (WIDTH - first - 2) // (columns - 1))
+    for column in range(1, 1 + of_numbers):
+        view.setColumnWidth(column, (WIDTH - first - 2) // of_numbers)
+    if remarks:
+        view.setColumnWidth(columns - 1, remarks)
     view.resizeRowsToContents()
     header = 3 * view.fontMetrics().height() if columns > 3 else view.horizontalHeader().sizeHint().height()
     view.horizontalHeader().setFixedHeight(header + 4)  # its own hint is that of one line
-    view.resize(WIDTH, header + 8 + sum(view.rowHeight(row) for row in range(rows)))
+    view.resize(width, header + 8 + sum(view.rowHeight(row) for row in range(rows)))
     return grabbed(view)
 
 
@@ -122,8 +128,10 @@ def grabbed(widget: Any) -> Picture:
 
 
 def below(upper: Picture, lower: Picture) -> Picture:
-    """Return two pictures one below the other."""
-    return sheet([[upper], [lower]], gap=0)
+    """Return two pictures one below the other, on white where one is narrower."""
+    width = max(upper.shape[1], lower.shape[1])
+    white = ((0, 0), (0, width - upper.shape[1]), (0, 0))
+    return sheet([[np.pad(upper, white, constant_values=255)], [lower]], gap=0)
 
 
 def trimmed(picture: Picture) -> Picture:

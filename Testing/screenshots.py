@@ -129,7 +129,7 @@ def take_generate(studio: Studio) -> None:
     """Three volumes, and the table of what they measure."""
     panel = studio.open("generate")
     generate(studio, panel, count=3)
-    table = panel._table
+    (table,) = {part.table for part in panel._result.parts}
     studio.save("panel_generate", below(studio.panel_picture(), table_picture(table)))
 
 
