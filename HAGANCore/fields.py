@@ -203,13 +203,6 @@ def _declared(default: Any, meaning: Meaning) -> Any:
     return field(default=default, metadata={_KEY: meaning})
 
 
-def required(kind: Any) -> tuple[str, ...]:
-    """Return the names of a dataclass's fields that have no default."""
-    return tuple(
-        entry.name for entry in fields(kind) if entry.default is MISSING and entry.default_factory is MISSING
-    )
-
-
 def meaning(kind: Any) -> Mapping[str, Meaning]:
     """Return what the declared fields of a dataclass mean, by name, in their order."""
     return {entry.name: entry.metadata[_KEY] for entry in fields(kind) if _KEY in entry.metadata}
