@@ -25,13 +25,13 @@ def hounsfield_text(value: float, decimals: int = 0) -> str:
     return f"{_number(value, decimals)} HU"
 
 
-def percent_text(share: float, decimals: int = 1) -> str:
+def percent_text(share: float, decimals: int = 1, signed: bool = False) -> str:
     """Return a share of 1 in percent.
 
-    >>> percent_text(0.2037)
-    '20.4 %'
+    >>> percent_text(0.2037), percent_text(0.0951, signed=True)
+    ('20.4 %', '+9.5 %')
     """
-    return f"{_number(100.0 * share, decimals)} %"
+    return f"{_number(100.0 * share, decimals, signed)} %"
 
 
 def share_text(count: int, total: int, decimals: int = 2) -> str:
@@ -52,6 +52,31 @@ def amount_text(value: float, unit: str, decimals: int = 0, signed: bool = False
     ('\N{MINUS SIGN}213 mL', '0.25', '60 years')
     """
     return f"{_number(value, decimals, signed)} {unit}".rstrip()
+
+
+def short_text(value: float, unit: str = "", signed: bool = False) -> str:
+    """Return what was measured as short as it is worth: three digits, none behind the point from 100 on.
+
+    >>> short_text(478.4, "mL", signed=True), short_text(-18.25, "HU"), short_text(5022.3)
+    ('+478 mL', '\N{MINUS SIGN}18.2 HU', '5,022')
+    """
+    if abs(value) >= 100:
+        return amount_text(value, unit, signed=signed)
+    return f"{_sign(value, signed)}{abs(value):.3g} {unit}".rstrip()
+
+
+def given_text(value: float, unit: str = "", signed: bool = False) -> str:
+    """Return what a person asked for, to six digits and all before the point.
+
+    >>> given_text(-500, "mL"), given_text(500.4, "mL", signed=True), given_text(1e6)
+    ('\N{MINUS SIGN}500 mL', '+500.4 mL', '1,000,000')
+    """
+    digits = f"{abs(value):,.0f}" if abs(value) >= 1e5 else f"{abs(value):,.6g}"
+    return f"{_sign(value, signed)}{digits} {unit}".rstrip()
+
+
+def _sign(value: float, signed: bool) -> str:
+    return MINUS if value < 0 else "+" if signed and value else ""
 
 
 def _number(value: float, decimals: int, signed: bool = False) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..operations.outputs import require_folder, require_json
+from ..wording import MINUS, amount_text, millilitres_text, short_text
 from .console import Console
-from .usage import UsageError, check_refinement, output
+from .usage import UsageError, add_spacing, check_refinement, output
 
 if TYPE_CHECKING:
     from ..anatomy import Segmentation
@@ -30,7 +31,15 @@ _HEADER = (
     f"{'volume':22}{'lungs mL':>9}{'right':>7}{'left':>7}{'lungs %':>9}{'bones mL':>10}{'bones %':>9}"
     f"{'seconds':>9}"
 )
-
+_COLUMNS = (
+    ("lungs_ml", 0, 9),
+    ("right_lung_ml", 0, 7),
+    ("left_lung_ml", 0, 7),
+    ("lungs_percent", 1, 9),
+    ("bones_ml", 0, 10),
+    ("bones_percent", 1, 9),
+)
+"""Measurement, decimals and width of each column of numbers."""
 _MOST_ML = 800.0
 """Change of the lungs that is shown: easily seen, and within what most latents follow."""
 
@@ -56,11 +65,11 @@ class _Shown:
 
     def line(self) -> str:
         """Return the figures as a line of the table."""
-        m = self.segmentation.measurements()
-        return (
-            f"{self.name:22}{m['lungs_ml']:9.0f}{m['right_lung_ml']:7.0f}{m['left_lung_ml']:7.0f}"
-            f"{m['lungs_percent']:9.1f}{m['bones_ml']:10.0f}{m['bones_percent']:9.1f}{self.seconds:9.1f}"
+        measured = self.segmentation.measurements()
+        cells = "".join(
+            f"{amount_text(measured[key], '', decimals):>{width}}" for key, decimals, width in _COLUMNS
         )
+        return f"{self.name.replace('-', MINUS):22}{cells}{self.seconds:9.1f}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scan", metavar="SCAN", help="a chest CT (default: the phantom that comes with HAGANCore)"
     )
+    add_spacing(parser)
     parser.add_argument("--model", default="demo", help="model file or name (default: demo)")
     parser.add_argument("--count", type=int, default=3, metavar="N", help="synthetic volumes (default: 3)")
     parser.add_argument(
@@ -96,6 +106,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if args.count < 1:
         raise UsageError(f"The number of synthetic volumes must be at least 1; found {args.count}.")
     check_refinement(args.refine)
+    if args.spacing and not args.scan:
+        raise UsageError("--spacing needs a scan; give one with --scan.")
     out: Path = args.out
     require_folder(out)
     require_json(out / "scan.latent.json", FORMAT)
@@ -105,7 +117,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     console.print(f"{model.description.title}: {model.description.summary}\n{model.plan.text}\n")
     with console.progress("demo") as progress:
         begun = time.perf_counter()
-        scan = read_volume(scan_path)
+        scan = read_volume(scan_path, spacing=args.spacing)
         read = time.perf_counter() - begun
         shown = [_Shown("scan", scan, segment(scan, part_of(progress, 0.0, 0.2)), read)]
         encoding = model.encode(scan, refine=args.refine, progress=part_of(progress, 0.2, 0.7))
@@ -124,14 +136,15 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         stepped = _steps_shown(walked, time.perf_counter() - begun)
         files = _write(shown, stepped, encoding, out)
         shown += stepped
-    for warning in encoding.warnings:
+    warnings = [*scan.meta.get("notes", ()), *encoding.warnings]
+    for warning in warnings:
         console.warn(warning)
     errors = encoding.errors
     seconds, memory = time.perf_counter() - started, (peak_memory() or 0) / 1e6
     console.print("\n".join([_HEADER, *(item.line() for item in shown)]))
     console.print(
         f"\nReconstruction against scan, where the model's field of view covers it: mean absolute error "
-        f"{errors.mae:.0f} {errors.unit}, PSNR {errors.psnr_db:.1f} dB, SSIM {errors.ssim:.2f}."
+        f"{amount_text(errors.mae, errors.unit)}, PSNR {errors.psnr_db:.1f} dB, SSIM {errors.ssim:.2f}."
     )
     for line in _told(walked):
         console.print(line)
@@ -141,7 +154,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "volumes": [item.figures() for item in shown],
         "steps": [] if walked is None else [_step_figures(walked, index) for index in (0, 1)],
         "errors": errors.to_dict(),
-        "warnings": list(encoding.warnings),
+        "warnings": warnings,
         "plan": model.plan.text,
         "files": files,
         "seconds": round(seconds, 2),
@@ -179,7 +192,8 @@ def _told(walked: Walk | None) -> list[str]:
     if walked is None:
         return []
     told = ", ".join(
-        f"asked {step.requested:+.0f}, measured {step.measured:+.0f} {walked.direction.unit}"
+        f"asked {short_text(step.requested, signed=True)}, measured "
+        f"{short_text(step.measured, walked.direction.unit, signed=True)}"
         for step in walked.steps
         if step.measured is not None
     )
@@ -216,7 +230,7 @@ def _row(item: _Shown) -> list[Picture]:
     measured = item.segmentation.measurements()
     captions = (
         item.name,
-        f"lungs {measured['lungs_ml']:.0f} mL",
-        f"bones {measured['bones_ml']:.0f} mL",
+        f"lungs {millilitres_text(measured['lungs_ml'])}",
+        f"bones {millilitres_text(measured['bones_ml'])}",
     )
     return three_planes(item.volume, item.segmentation.labels, colours, captions=captions, height=240)

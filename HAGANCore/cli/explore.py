@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HaganError
 from ..imaging.provenance import SCAN_KEY, scan_sha256
 from ..operations.outputs import require_folder, require_same_scan
+from ..wording import amount_text, given_text, short_text
 from .console import Console
 from .generate import add_model_arguments, memory_entries
-from .usage import UsageError, check_refinement, check_seed, output
+from .usage import UsageError, add_spacing, check_refinement, check_seed, output
 
 if TYPE_CHECKING:
     from ..anatomy import Segmentation
@@ -78,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--seed", type=int, metavar="S", help="start from the volume with this seed")
     start.add_argument("--latent", type=Path, metavar="L", help="start from a file NAME.latent.json")
     start.add_argument("--scan", type=Path, metavar="CT", help="start from a scan; it is encoded first")
+    add_spacing(parser)
     parser.add_argument(
         "--direction", required=True, metavar="D", help="name of a direction ('hagan directions list')"
     )
@@ -217,8 +219,8 @@ def _check(args: argparse.Namespace) -> None:
     check_refinement(args.refine)
     if args.seed is not None:
         check_seed(args.seed)
-    if args.scan is None and (args.onto_scan or args.refine):
-        option = "--onto-scan" if args.onto_scan else "--refine"
+    if args.scan is None and (args.onto_scan or args.refine or args.spacing):
+        option = "--onto-scan" if args.onto_scan else "--refine" if args.refine else "--spacing"
         raise UsageError(f"{option} needs a scan; give one with --scan.")
     if args.quick and (args.hold or args.values.absolute):
         what = "--hold" if args.hold else "'=' in --values"
@@ -252,7 +254,7 @@ def _start(
         return read_latent(args.latent), None
     if not args.scan:
         return model.latent(args.seed, args.class_), None
-    scan = read_volume(args.scan)
+    scan = read_volume(args.scan, spacing=args.spacing)
     made_from, stem = scan_sha256(scan), re.escape(_stem(args, model))
     earlier = (path for path in args.out.glob("*") if re.match(rf"synthetic_{stem}_\d\d_.*gz$", path.name))
     require_same_scan(sorted(earlier), made_from)
@@ -276,8 +278,8 @@ def _changes(values: Amounts, start: Step, direction: Direction, carried: Outlin
             )
         if direction.unit in ("mL", "%") and min(values.numbers) < 0:
             raise HaganError(
-                f"There is no {direction.name} of {min(values.numbers):g} {direction.unit}; give a value "
-                "above 0, or changes, without '='."
+                f"There is no {direction.name} of {given_text(min(values.numbers), direction.unit)}; give a "
+                "value above 0, or changes, without '='."
             )
         return [number - float(base or 0.0) for number in values.numbers]
     if not values.percent:
@@ -304,17 +306,18 @@ def _print(walked: Walk, series: Series, absolute: bool, console: Console) -> No
         cells = [entry, entry["onto_scan"]] if carried else [entry]
         line = "".join(_cell(cell[found], 10, sign) + _cell(cell["measured_percent"], 8) for cell in cells)
         # What was asked of the scan, where both are there: the model's volume begins with another value.
-        console.print(f"{cells[-1][asked]:{sign}10.5g}{line}  {entry['note']}".rstrip())
+        wanted = short_text(cells[-1][asked], signed=bool(sign))
+        console.print(f"{wanted:>10}{line}  {entry['note']}".rstrip())
     if walked.start.value is not None:
         kind = "values" if absolute else "changes"
-        console.print(f"{kind} in {unit}; the start has {walked.start.value:.4g} {unit}")
+        console.print(f"{kind} in {unit}; the start has {short_text(walked.start.value, unit)}")
     for name, path in series.files.items():
         console.print(f"{name.replace('_', ' ')}: {path}")
     console.print("All volumes are synthetic. Not for diagnosis.")
 
 
 def _cell(value: float | None, width: int, sign: str = "+") -> str:
-    return " " * (width - 1) + "-" if value is None else f"{value:{sign}{width}.1f}"
+    return f"{'–' if value is None else amount_text(value, '', 1, signed=bool(sign)):>{width}}"
 
 
 def _stem(args: argparse.Namespace, model: Model) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import HaganError
 from ..progress import Progress, no_progress, part_of
+from ..wording import short_text
 from .direction import Direction, nominal_unit, with_steps
 from .search import FARTHEST, LEAP, Search
 from .step import Step, measurable, measure, start_of, step_at
@@ -153,8 +154,8 @@ class ClosedLoop:
         note = ""
         if abs(known[at] - change) > allowed:
             note = (
-                f"A change of {change:+.5g} {direction.unit} {search.failure} for this latent; "
-                f"the closest is {known[at]:+.5g} {direction.unit}."
+                f"A change of {short_text(change, direction.unit, signed=True)} {search.failure} for this "
+                f"latent; the closest is {short_text(known[at], direction.unit, signed=True)}."
             )
         return replace(best, requested=change, iterations=count, note=note)
 
@@ -192,7 +193,7 @@ class ClosedLoop:
                 at, got = lengths, got + answer
                 best, least = step, float(shares.max())
                 off = [
-                    f"'{direction.name}' is off by {-value:+.4g} {direction.unit}".rstrip()
+                    f"'{direction.name}' is off by {short_text(-value, direction.unit, signed=True)}"
                     for (direction, _), value, share in zip(wanted, missing, shares, strict=True)
                     if share > 1
                 ]
@@ -255,8 +256,8 @@ def reach(
 
 
 def _said(step: Step, direction: Direction) -> str:
-    measured = "nothing" if step.measured is None else f"{step.measured:+.5g}"
-    return f"{direction.name}: {measured} of {step.requested:+.5g} {direction.unit}".rstrip()
+    measured = "nothing" if step.measured is None else short_text(step.measured, signed=True)
+    return f"{direction.name}: {measured} of {short_text(step.requested, direction.unit, signed=True)}"
 
 
 def _corrected(slopes: Array, moved_by: Array, answer: Array, units: Array) -> Array:

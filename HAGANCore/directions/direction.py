@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ..errors import HaganError
 from ..models.modelfile import ModelFile
+from ..wording import given_text
 
 if TYPE_CHECKING:
     from ..inference.latent import Latent
@@ -145,8 +146,8 @@ class Direction:
         low, high = (edge / nominal for edge in self.range)
         if not low <= change <= high:  # also where it is NaN
             raise HaganError(
-                f"The direction '{self.name}' goes from {low:g} to {high:g} {self.unit}".rstrip()
-                + f"; {change:g} was asked for. Beyond, volumes no longer follow it."
+                f"The direction '{self.name}' goes from {given_text(low)} to {given_text(high, self.unit)}; "
+                f"{given_text(change)} was asked for. Beyond, volumes no longer follow it."
             )
         return self.calibration.step_for(change * nominal / self.gain_at(z))
 

@@ -14,8 +14,9 @@ from ..anatomy import BONES, LEFT_LUNG, RIGHT_LUNG
 from ..errors import HaganError
 from ..files import written_whole
 from ..imaging.orientation import canonical_view
-from ..imaging.pictures import THORAX_WINDOW, Picture, grey, outlined, plane, resized, sheet
+from ..imaging.pictures import THORAX_WINDOW, Picture, drawable, grey, outlined, plane, resized, sheet
 from ..imaging.volume import Volume
+from ..wording import percent_text, short_text
 from .direction import Direction
 from .optional import plotting
 from .walk import Walk
@@ -102,19 +103,13 @@ def lines_under(
     direction: Direction, requested: float, measured: float | None, percent: float | None, value: float | None
 ) -> tuple[str, ...]:
     """Return what stands under a column: the measured change in percent (as in the paper) and in its unit."""
-    unit = f" {direction.unit}" if direction.unit else ""
     if requested == 0:
-        return ("start",) if value is None else ("start", f"{_short(value, '')}{unit}")
-    asked = f"asked {_short(requested)}{unit}"
+        return ("start",) if value is None else ("start", short_text(value, direction.unit))
+    asked = f"asked {short_text(requested, direction.unit, signed=True)}"
     if measured is None:
         return (asked,)
-    change = f"{_short(measured)}{unit}"
-    return (change, asked) if percent is None else (f"{percent:+.1f} %", change, asked)
-
-
-def _short(value: float, sign: str = "+") -> str:
-    """Return a number as short as it is worth: three digits, none behind the point from 100 on."""
-    return f"{value:{sign}.0f}" if abs(value) >= 100 else f"{value:{sign}.3g}"
+    change = short_text(measured, direction.unit, signed=True)
+    return (change, asked) if percent is None else (percent_text(percent / 100, signed=True), change, asked)
 
 
 def figure(title: str, columns: Sequence[Column]) -> Picture:
@@ -205,7 +200,7 @@ def _text(width: int, lines: Sequence[str]) -> Picture:
     """Return lines of text as a picture; a line that is too long is set smaller."""
     image = Image.new("RGB", (width, 18 * len(lines) + 4), _PAPER)
     draw = ImageDraw.Draw(image)
-    for row, line in enumerate(lines):
+    for row, line in enumerate(map(drawable, lines)):
         size = 13
         while size > 7 and draw.textlength(line, font=ImageFont.load_default(size)) > width - 8:
             size -= 1

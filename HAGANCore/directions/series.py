@@ -21,6 +21,7 @@ from ..imaging.volume import Volume
 from ..lock import LOCK, locked
 from ..preparation.preprocess import restore
 from ..progress import Progress, no_progress
+from ..wording import short_text
 from .direction import Direction
 from .figure import (
     Column,
@@ -182,8 +183,9 @@ class _Carrier:
             return []
         unit = self._walk.direction.unit
         return [
-            f"On the scan the change is {measured:+.5g} {unit}, not {step.requested:+.5g}: the scan does not "
-            "follow the model's volumes here. Look at the figure before you use it."
+            f"On the scan the change is {short_text(measured, unit, signed=True)}, not "
+            f"{short_text(step.requested, signed=True)}: the scan does not follow the model's volumes here. "
+            "Look at the figure before you use it."
         ]
 
 

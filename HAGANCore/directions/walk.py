@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..progress import Progress, no_progress, part_of
+from ..wording import short_text
 from .closed_loop import ClosedLoop
 from .direction import Direction, moved, require_range
 from .step import Step, measurable, start_of, step_at
@@ -76,7 +77,7 @@ def walk(
     # The longest first: shorter ones then lie between what was measured.
     for count, index in enumerate(sorted(range(len(changes)), key=lambda i: -abs(changes[i]))):
         change = changes[index]
-        progress((1 + count) / (1 + len(changes)), f"{change:+g} {direction.unit}".strip())
+        progress((1 + count) / (1 + len(changes)), short_text(change, direction.unit, signed=True))
         part = part_of(progress, (1 + count) / (1 + len(changes)), (2 + count) / (1 + len(changes)))
         if change == 0:
             steps[index] = first

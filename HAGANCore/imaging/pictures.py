@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from ..files import written_whole
+from ..wording import MINUS
 from .orientation import canonical_view
 from .volume import Volume
 
@@ -98,12 +99,17 @@ def three_planes(
     return pictures
 
 
+def drawable(text: str) -> str:
+    """Return a text for the font that comes with Pillow, which has no minus sign."""
+    return text.replace(MINUS, "-")
+
+
 def captioned(picture: Picture, text: str) -> Picture:
     """Return the picture with a line of text above it."""
     height, width, _ = picture.shape
     sheet = Image.new("RGB", (width, height + 18), (24, 24, 24))
     sheet.paste(Image.fromarray(picture), (0, 18))
-    ImageDraw.Draw(sheet).text((4, 2), text, fill=(235, 235, 235), font=ImageFont.load_default(12))
+    ImageDraw.Draw(sheet).text((4, 2), drawable(text), fill=(235, 235, 235), font=ImageFont.load_default(12))
     return np.asarray(sheet)
 
 

@@ -37,6 +37,7 @@ from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
 from HAGANCore.imaging.provenance import SCAN_KEY, scan_sha256
+from HAGANCore.wording import given_text
 from HAGANCore.worker.client import WorkerClient
 from HAGANCore.worker.protocol import release
 
@@ -214,7 +215,7 @@ class Scripting:
             surfaces=True,
             exact=exact,
         )
-        moved = ", ".join(f"{name} {amount:+g}" for name, amount in steps.items())
+        moved = ", ".join(f"{name} {given_text(amount, signed=True)}" for name, amount in steps.items())
         base = latents.base_name(latent)
         made = results.show_step(self.scene, result, f"{base} {moved}".strip())
         if result["measurements"]:

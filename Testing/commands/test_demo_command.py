@@ -126,3 +126,19 @@ def test_a_model_without_encoder_is_refused(
 @pytest.mark.parametrize(("options", "said"), [("--count 0", "found 0"), ("--refine -1", "found -1")])
 def test_numbers_that_cannot_be_are_wrong_usage(options: str, said: str, usage_error: Callable[..., str]):
     assert said in usage_error("demo", "--model", "none", *options.split())
+
+
+def test_the_voxel_size_of_a_scan_that_does_not_say_it_can_be_given(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, usage_error: Callable[..., str]
+):
+    phantom = nibabel.load(resource_path("SampleData/thorax_phantom.nii.gz"))
+    sizes = ",".join(f"{size:.4f}" for size in phantom.header.get_zooms())
+    unknown = nibabel.Nifti1Image(np.asarray(phantom.dataobj), phantom.affine)
+    unknown.header["pixdim"][1:4] = 0
+    unknown.header["sform_code"] = unknown.header["qform_code"] = 0
+    nibabel.save(unknown, tmp_path / "scan.nii")
+    line = ("--scan", tmp_path / "scan.nii", "--count", 1, "--refine", 0, "--out", tmp_path / "out")
+    document = demo(capsys, *line, "--spacing", sizes)
+    assert document["volumes"][0]["lungs_ml"] == pytest.approx(TRUE_LUNGS_ML, rel=0.03)
+    assert any("voxel size" in warning for warning in document["warnings"])
+    assert "--spacing needs a scan" in usage_error("demo", "--spacing", "1,1,1")

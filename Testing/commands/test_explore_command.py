@@ -110,9 +110,9 @@ def test_a_value_of_the_target_itself_is_met(
         step[key] for key in ("requested_value", "value")
     ]
     assert main(["explore", *map(str, line), "--values", f"={document['start']['value']}"]) == 0
-    value = f"{document['start']['value']:.1f}"
+    value = f"{document['start']['value']:,.1f}"
     table = capsys.readouterr().out.splitlines()
-    assert next(words for words in map(str.split, table) if words[1:2] == [value])[2] == "+0.0"
+    assert next(words for words in map(str.split, table) if words[1:2] == [value])[2] == "0.0"
     assert any(words.startswith("values in mL; the start has") for words in table)
 
 
@@ -204,7 +204,7 @@ def test_what_cannot_be_is_refused_in_one_line(
     lungs = ("--direction", "lung volume")
     assert "it has 'lung volume'" in refused(capsys, *model, "--direction", "nose", "--values", 1, *out)
     assert "was asked for" in refused(capsys, *model, *lungs, "--values", "0..99999:2", *out)
-    assert "There is no lung volume of -100 mL" in refused(capsys, *model, *lungs, "--values", "=-100", *out)
+    assert "There is no lung volume of −100 mL" in refused(capsys, *model, *lungs, "--values", "=-100", *out)
     bare = ("--model", a_model_file(), "--seed", 7)
     assert "hagan directions fit" in refused(capsys, *bare, *lungs, "--values", 1, *out)
     missing = ("--model", a_steerable_model_file, "--scan", tmp_path / "missing.nii.gz")

@@ -100,8 +100,8 @@ def test_what_is_known_never_makes_a_step_worse(a_model: Model, a_lung_direction
 def test_all_that_is_not_met_is_named(a_model: Model, some_directions: dict[str, Direction]):
     lungs, bones = some_directions["lung volume"], some_directions["bone volume"]
     note = ClosedLoop(a_model, a_model.latent(1)).step([(lungs, 30_000.0), (bones, 9_000.0)]).note
-    assert "'lung volume' is off by -" in note
-    assert "'bone volume' is off by -" in note
+    assert "'lung volume' is off by −" in note
+    assert "'bone volume' is off by −" in note
 
 
 def test_too_few_volumes_are_no_end_of_the_range(a_model: Model, a_lung_direction: Direction):

@@ -112,7 +112,7 @@ def test_a_held_target_moves_less_or_the_walk_says_so(
 def test_a_walk_beyond_the_range_or_with_another_model_is_refused(
     a_model: Model, a_lung_direction: Direction
 ):
-    with pytest.raises(HaganError, match=r"1e\+06 was asked for"):
+    with pytest.raises(HaganError, match=r"1,000,000 was asked for"):
         walk(a_model, a_model.latent(7), a_lung_direction, [1e6])
     other = replace(a_lung_direction, fitted_on={"model_sha256": "0" * 64})
     with pytest.raises(HaganError, match="fitted on networks"):
@@ -238,7 +238,7 @@ def test_slices_show_the_outline_in_true_proportions():
 
 def test_what_is_written_under_a_column(a_lung_direction: Direction):
     assert lines_under(a_lung_direction, 500, 478.4, 9.51, 5500) == ("+9.5 %", "+478 mL", "asked +500 mL")
-    assert lines_under(a_lung_direction, 0, 0, 0, 5022.3) == ("start", "5022 mL")
+    assert lines_under(a_lung_direction, 0, 0, 0, 5022.3) == ("start", "5,022 mL")
     density = replace(a_lung_direction, unit="HU")
     assert lines_under(density, 20, 18.25, None, -850) == ("+18.2 HU", "asked +20 HU")
     assert lines_under(density, 20, None, None, None) == ("asked +20 HU",)

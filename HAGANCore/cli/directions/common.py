@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import HaganError
 from ...operations.outputs import require_file, require_model
+from ...wording import given_text
 from ..usage import device, jobs, output
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def added(args: argparse.Namespace, found: Sequence[Direction]) -> ModelFile:
 def line_about(direction: Direction) -> str:
     """Return what a person wants to know of a direction, in one line."""
     low, high = direction.range
-    parts = [f"{direction.name}: {low:+g} to {high:+g} {direction.unit}".rstrip()]
+    parts = [
+        f"{direction.name}: {given_text(low, signed=True)} to {given_text(high, direction.unit, signed=True)}"
+    ]
     if direction.r2 is not None:
         parts.append(f"R² {direction.r2:.2f}")
     if direction.auc is not None:

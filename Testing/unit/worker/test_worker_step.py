@@ -91,7 +91,7 @@ def test_a_moved_volume_says_how_it_was_made_and_can_be_made_again(
     ("step", "words"),
     [
         ({"direction": "age", "amount": 1.0}, "no direction 'age'; it has 'lung volume'"),
-        ({"direction": "lung volume", "amount": 501.0}, "from -500 to 500 mL; 501 was asked for"),
+        ({"direction": "lung volume", "amount": 501.0}, "from −500 to 500 mL; 501 was asked for"),
     ],
 )
 def test_a_step_that_cannot_be_is_refused(

@@ -13,7 +13,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from HAGANCore.errors import HaganError
-from HAGANCore.wording import MINUS
+from HAGANCore.wording import given_text
 
 from ...scene import display, latents, provenance, segments, volumes
 from .nodes import label_map
@@ -85,8 +85,7 @@ class RecordedRange:
     def text_of(self, number: int) -> str:
         """Return the amount of a volume, with sign and unit."""
         amount = float(self._volumes.GetNthIndexValue(number))
-        number = f"{amount:{'+' if amount else ''},g}".replace("-", MINUS)
-        return f"{number} {self._volumes.GetIndexUnit()}".strip()
+        return given_text(amount, str(self._volumes.GetIndexUnit()), signed=True)
 
     def show_frame(self, number: int) -> None:
         """Show one volume with its segments."""
