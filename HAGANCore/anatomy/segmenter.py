@@ -66,7 +66,8 @@ class LabelMap:
         notes = []
         if not _same_grid(self.labels.geometry, volume.geometry):
             numbers = onto_grid(Volume(numbers, self.labels.geometry), volume.geometry)
-            notes.append("The label map lies on another grid; the nearest of its voxels were taken.")
+            if not _on_one_lattice(self.labels.geometry, volume.geometry):
+                notes.append("The label map lies on another grid; the nearest of its voxels were taken.")
         labels = np.zeros(volume.array.shape, np.uint8)
         for name, meant in self.meaning.items():
             labels[np.isin(numbers, meant)] = LABELS[name]
@@ -144,6 +145,14 @@ def _same_grid(first: Geometry, second: Geometry) -> bool:
     z, y, x = first.shape
     corners = np.array([(i, j, k, 1) for i in (0, x - 1) for j in (0, y - 1) for k in (0, z - 1)], float).T
     return bool(np.abs((first.matrix - second.matrix) @ corners).max() < _SAME_GRID_MM)
+
+
+def _on_one_lattice(first: Geometry, second: Geometry) -> bool:
+    """Tell whether the voxels of two grids coincide where they overlap: one is cut out of the other."""
+    step = np.linalg.solve(second.matrix, first.matrix) - np.eye(4)
+    offset = step[:3, 3] - np.rint(step[:3, 3])
+    drift = np.abs(step[:3, :3]) @ np.array(first.shape[::-1], float)
+    return bool((np.abs(offset) + drift).max() * max(second.spacing) < _SAME_GRID_MM)
 
 
 def onto_grid(labels: Volume, grid: Geometry) -> np.ndarray:

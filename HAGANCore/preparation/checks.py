@@ -23,6 +23,7 @@ from ..imaging.measurable import (
 )
 from ..imaging.orientation import canonical_view
 from ..imaging.volume import Volume
+from ..wording import millilitres_text
 from .profiles import Profile
 
 _FEWEST_SLICES = 16
@@ -207,7 +208,7 @@ def _check_lungs(lungs: LungLocation | None) -> list[Finding]:
     return [
         warning(
             "lungs-cut",
-            f"The lungs are cut at the {cut} of the scan ({lungs.volume_ml:.0f} mL in view); what lies "
-            "beyond is unknown, and volumes will be too small.",
+            f"The lungs are cut at the {cut} of the scan ({millilitres_text(lungs.volume_ml)} in view); what "
+            "lies beyond is unknown, and volumes will be too small.",
         )
     ]

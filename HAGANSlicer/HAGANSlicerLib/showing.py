@@ -62,8 +62,8 @@ def measured_text(labels: Mapping[str, Any]) -> str:
     for key, title in titles:
         remark = tables.remark_on(key, labels)
         text = f"{title} {millilitres_text(measurements[key])}"
-        parts.append(f"{text} (⚠ {remark})" if remark else text)
+        parts.append(f"{text} ⚠ {remark}" if remark else text)
     if measurements["thorax_ml"]:
         share = percent_text(measurements["lungs_ml"] / measurements["thorax_ml"], 0)
         parts.append(_("lungs {percent} of the thorax").format(percent=share))
-    return ", ".join(parts)
+    return "; ".join(parts)

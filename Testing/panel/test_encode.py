@@ -267,7 +267,7 @@ def test_a_scan_that_cuts_the_lungs_has_its_marks_beside_the_numbers(
     a_panel.ui.encodeButton.click()
     process_events_until(lambda: not a_panel.job.running, 90)
     of_scan = next(line for line in a_panel.ui.resultLabel.text.splitlines() if line.startswith("Scan: "))
-    assert re.search(r"right lung [\d,]+ mL \(⚠ incomplete \(.*bottom.*\), doubtful\)", of_scan)
+    assert re.search(r"right lung [\d,]+ mL ⚠ incomplete \([^;]*bottom[^;]*\), doubtful;", of_scan)
     assert "The right lung is cut at the bottom of the scan" in a_panel.ui.resultLabel.text
     table = slicer.util.getNode("cut volumes (synthetic)").GetTable()
     assert "Right lung: incomplete" in table.GetColumnByName("Remarks").GetValue(0)

@@ -52,6 +52,18 @@ def test_lobes_and_vertebrae_of_totalsegmentator(a_phantom: Phantom) -> None:
         LabelMap(found.labels, MEANINGS["hagan"])(a_phantom.volume)
 
 
+def test_a_map_cut_out_of_the_scan_s_grid_is_taken_voxel_by_voxel(a_phantom: Phantom) -> None:
+    labels, geometry = truth(a_phantom), a_phantom.volume.geometry
+    cut = labels[3:, 2:-5, 4:]
+    place = geometry.matrix @ (4, 2, 3, 1)
+    smaller = replace(geometry, shape=cut.shape, origin=tuple(place[:3]))
+    found = LabelMap(Volume(cut, smaller), MEANINGS["hagan"])(a_phantom.volume)
+    np.testing.assert_array_equal(found.labels[3:, 2:-5, 4:], cut)
+    assert found.notes == ()
+    half = replace(smaller, origin=tuple(place[:3] + 0.5 * np.array(geometry.spacing)))
+    assert "another grid" in LabelMap(Volume(cut, half), MEANINGS["hagan"])(a_phantom.volume).notes[0]
+
+
 def test_a_map_on_another_grid_is_brought_to_the_scan_and_says_so(a_phantom: Phantom) -> None:
     labels, geometry = truth(a_phantom), a_phantom.volume.geometry
     x, y, z = geometry.spacing

@@ -239,7 +239,8 @@ class EncodePanel(Panel):
         show_result(scene, made, model["modality"])
         self._scan_id = scan_id
         self.context.node_made(made.latent)
-        lines = [error_text(result["errors"], model), *outlined_lines(result), *result["warnings"]]
+        new = [line for line in result["warnings"] if line not in self.ui.checkLabel.text]
+        lines = [error_text(result["errors"], model), *outlined_lines(result), *new]
         self._show_result(made, [*dict.fromkeys(lines), *result["notes"]])
         self.context.status(_("{scan} is encoded.").format(scan=scan.GetName()))
         self._compare()
