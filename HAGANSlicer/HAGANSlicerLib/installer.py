@@ -75,7 +75,7 @@ class Installer:
         if self._torch in missing:
             parts.append(_("PyTorch (a download of about 200 MB, with an NVIDIA graphics card about 3 GB)"))
             if sys.platform == "win32":
-                parts[-1] += _(", older than 2.13, whose paths are too long for Windows")
+                parts[-1] += _(", older than 2.13, which cannot be installed on Windows")
             elif sys.platform == "darwin":
                 parts[-1] += _("; on a Mac the processor computes, as Apple's GPU has not been measured")
         others = [Requirement(text).name for text in missing if text != self._torch]
