@@ -49,10 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> dict:
     """Encode the scan; returns the document of ``--json``."""
     check_refinement(args.refine)
-    from ..imaging.io import scan_name, write_volume
+    from ..imaging.io import require_there, scan_name, write_volume
     from ..inference.latent import FORMAT, SUFFIX
 
     request = request_of(EncodeRequest, args, **label_values(args))
+    require_there(args.scan)
     name = scan_name(args.scan)
     reconstruction, latent = args.out / f"{name}.reconstruction.nii.gz", args.out / f"{name}{SUFFIX}"
     require_volume(reconstruction, ("reconstruction",), [args.scan])

@@ -28,6 +28,16 @@ _GZIP_PART = 4 << 20
 """Bytes that one thread compresses at a time; a part cannot refer to the 32 KB before it, which is little."""
 
 
+def require_there(path: Path) -> None:
+    """Make sure that a scan's file or folder is there, before anything is begun for it.
+
+    Raises:
+        HaganError: it is not.
+    """
+    if not path.exists():
+        raise HaganError(f"There is no file or folder '{path}'; check the path.")
+
+
 def read_volume(
     path: Path | str, series: str | None = None, spacing: Sequence[float] | None = None
 ) -> Volume:
@@ -51,8 +61,7 @@ def read_volume(
     """
     path = Path(path)
     given = None if spacing is None else checked_spacing(spacing)
-    if not path.exists():
-        raise HaganError(f"There is no file or folder '{path}'; check the path.")
+    require_there(path)
     if not path.is_dir() and not path.is_file():  # to open a pipe may wait for ever
         raise HaganError(f"'{path}' is a device or a pipe; give a file or a folder.")
     if path.is_dir() or is_dicom(path):

@@ -28,6 +28,7 @@ NEEDED = {
     "numpy": "1.26",
     "SimpleITK": "2.3",
     "nibabel": "5.0",
+    "pydicom": "2.4",
     "safetensors": "0.4.3",
     "Pillow": "10.1",
     "tqdm": "4.66",

@@ -172,7 +172,7 @@ def test_a_latent_that_answers_more_gets_a_shorter_step(a_direction: Direction) 
 def test_amounts_out_of_range_are_refused_with_the_range(
     a_model: Model, a_direction: Direction, amount: float
 ) -> None:
-    with pytest.raises(HaganError, match="-800 to 400 mL"):
+    with pytest.raises(HaganError, match="−800 to 400 mL"):
         moved(a_model.latent(seed=1), a_model, [(a_direction, amount)])
 
 

@@ -25,6 +25,18 @@ from HAGANCore.worker.protocol import RequestError, open_array, release
 SCAN = resource_path("SampleData/thorax_phantom.nii.gz")
 STOP_SECONDS = 3.0
 """One second is promised; a busy machine adds its own."""
+SLOW_TORCH = """
+import sys, time
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            sys.meta_path.remove(self)
+            time.sleep(5)
+
+sys.meta_path.insert(0, Finder())
+"""
+"""A ``sitecustomize`` that lets a process wait for torch."""
 needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at processes in /proc")
 
 ENDLESS: dict[str, dict[str, Any]] = {
@@ -99,9 +111,14 @@ def test_what_waits_is_cancelled_without_being_begun(a_worker: WorkerClient):
     assert works(a_worker)
 
 
-def test_work_that_does_not_notice_a_cancel_takes_the_worker_with_it():
+def test_work_that_does_not_notice_a_cancel_takes_the_worker_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Loading torch asks nobody; here it takes as long as on a slow disk, however fast this machine is."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_TORCH)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     with WorkerClient() as worker:
-        id = worker.start("load_model", model="demo")  # torch is loaded first, for seconds, and asks nobody
+        id = worker.start("load_model", model="demo")
         assert worker.call("models")["models"]  # it is there and reads
         first = worker.pid
         begun = time.monotonic()
