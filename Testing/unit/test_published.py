@@ -1,7 +1,6 @@
 """Published checkpoints become model files whose networks compute what the published ones did.
 
-The evaluation to compare with is written here from the published layer list alone, with upsample-then-
-convolve and none of the engine's layers.
+What they are compared with is written here from the published layer list, without the engine's layers.
 """
 
 from __future__ import annotations
