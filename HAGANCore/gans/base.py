@@ -165,7 +165,8 @@ class GAN(nn.Module, ABC):
     Architecture: ClassVar[type[Any]]
     """Its own frozen dataclass, derived from :class:`Architecture`."""
     parts: ClassVar[Mapping[str, Callable[[Any], nn.Module]]]
-    """Networks that a model file can hold: how each is built from the architecture. ``generator`` is one."""
+    """Networks that a model file can hold: how each is built from the architecture. ``generator`` is one;
+    those that are shipped come first, and a card lists them so."""
     shipped: ClassVar[tuple[str, ...]] = ("generator",)
     """Which of them a model file of a run gets."""
     averaged: ClassVar[tuple[str, ...]] = ("generator",)

@@ -14,8 +14,7 @@ def card_rows(model: ModelFile) -> dict[str, str]:
     parameters = count_parameters(architecture, said.kind)
     networks = [
         f"{name.replace('_', ' ')} {parameters[name]:,}{'' if name in model.stored else ' (not in the file)'}"
-        # Those that the file is for come first, a discriminator last.
-        for name in sorted(model.gan.parts, key=lambda part: part not in model.gan.shipped)
+        for name in model.gan.parts
     ]
     low, high = (f"{edge:g}".replace("-", "−") for edge in profile.window)
     # x, y, z, as every viewer says it; the array is z, y, x.
